@@ -1,0 +1,39 @@
+# Model Bridge. Set-up needs Python 3.11+, pip and make; everything else is fetched into .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+SETUP := $(PYTHON) deploy/setup.py
+
+.PHONY: setup setup-run up test check fast bench lock clean
+
+setup: ## the whole environment, tests included
+	@$(SETUP) test
+
+setup-run: ## only what running needs
+	@$(SETUP) run
+
+up: setup-run ## the platform on this machine, with a demo flow
+	@exec $(BIN)/modelbridge up $(ARGS)
+
+check: setup ## format, lint, types, imports, architecture and unit tests
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/lint-imports --no-cache | tail -n 3
+	@$(BIN)/python deploy/with_node.py $(BIN)/pyright
+	@$(BIN)/pytest -q tests/architecture tests/unit --durations=5
+
+fast: setup ## the tests that need no server, under 30 s
+	@$(BIN)/pytest -q tests/architecture tests/unit tests/contract
+
+test: setup ## the whole suite, on real PostgreSQL, Redis, Prefect, Chromium and the local model
+	@$(BIN)/python deploy/with_node.py $(BIN)/pytest tests
+
+bench: setup ## figures beside their goals
+	@$(BIN)/python -m benchmarks
+
+lock: ## resolve requirements/*.in again
+	@for set in setup runtime test; do $(BIN)/uv pip compile -q --generate-hashes --no-emit-index-url --python-version 3.11 --python-platform x86_64-manylinux_2_28 requirements/$$set.in -o requirements/$$set.txt; done
+	@$(BIN)/uv pip compile -q --generate-hashes --no-deps --no-emit-index-url --python-version 3.11 --python-platform x86_64-manylinux_2_28 requirements/local.in -o requirements/local.txt
+
+clean: ## remove everything that set-up and tests made
+	rm -rf .venv .make .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

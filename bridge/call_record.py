@@ -1,0 +1,141 @@
+"""What happened in a call: its attempts, cost and decision; and the port that stores it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, Protocol
+
+from bridge.chat import FinishReason, Usage
+from bridge.decision import Decision
+from bridge.errors import ErrorClass
+
+ScopeKind = Literal["org", "key", "alias", "flow", "run"]
+CacheOutcome = Literal["hit", "miss", "off"]
+CallStatus = Literal["succeeded", "failed", "cancelled"]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class BudgetScope:
+    """What a budget is set on. `id` is unique within `kind` and organisation."""
+
+    kind: ScopeKind
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Money held for a call under one budget until the journal settles it."""
+
+    id: str
+    budget_id: str
+    scope: BudgetScope
+    amount_nano_usd: int
+
+
+@dataclass(frozen=True, slots=True)
+class CallContext:
+    """On whose behalf a call is made. Ids are text; None where it does not apply."""
+
+    org_id: str
+    key_id: str | None = None
+    user_id: str | None = None
+    run_id: str | None = None
+    step_path: str | None = None
+    flow: str | None = None
+    task: str | None = None
+    """What quality is measured for; the alias when None."""
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PriceRef:
+    """Which price row was applied, so that the cost recomputes."""
+
+    row: str
+    data_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRecord:
+    """One try at one deployment. Cost is None when the price is unknown, 0 when surely unbilled or free."""
+
+    attempt_id: str
+    deployment: str
+    provider: str
+    model: str
+    started_at: datetime
+    duration_ms: float
+    ttft_ms: float | None
+    outcome: Literal["succeeded", "failed", "cancelled"]
+    error_class: ErrorClass | None
+    error_message: str | None
+    status: int | None
+    usage: Usage | None
+    cost_nano_usd: int | None
+    provider_cost_nano_usd: int | None
+    price: PriceRef | None
+    is_estimated: bool
+    finish_reason: FinishReason | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CallRecord:
+    """One request with all its attempts."""
+
+    call_id: str
+    context: CallContext
+    requested: str
+    alias: str | None
+    decision: Decision | None
+    attempts: tuple[AttemptRecord, ...]
+    status: CallStatus
+    cache: CacheOutcome
+    is_stream: bool
+    started_at: datetime
+    finished_at: datetime
+    error_class: ErrorClass | None = None
+    error_message: str | None = None
+    re_asks: int = 0
+    leases: tuple[Lease, ...] = ()
+
+    @property
+    def cost_nano_usd(self) -> int | None:
+        """Sum over attempts; None when any attempt that may have been billed has no known price."""
+        total = 0
+        for attempt in self.attempts:
+            if attempt.cost_nano_usd is None:
+                return None
+            total += attempt.cost_nano_usd
+        return total
+
+
+class CallSink(Protocol):
+    """Who stores call records. Called once per call, after its end, on the event loop: must not block for long."""
+
+    def record(self, call: CallRecord) -> None: ...
+
+
+class BudgetLedger(Protocol):
+    """Who decides about money. SQL is the authority; an in-memory one serves tests.
+
+    A lease is taken before a call is dispatched, for its worst case. It ends in one of two ways: the journal's
+    drain settles it together with the call's ledger rows, or `give_back` returns it when nothing was dispatched.
+    """
+
+    async def lease(self, org_id: str, scopes: tuple[BudgetScope, ...], needed_nano_usd: int) -> tuple[Lease, ...]:
+        """Hold `needed_nano_usd` under every budget that covers one of `scopes`; empty when none does.
+
+        All or nothing. Raises BudgetExceededError.
+        """
+        ...
+
+    async def has_budget(self, org_id: str, scopes: tuple[BudgetScope, ...]) -> bool:
+        """Does a budget cover one of `scopes`? Then an unknown price is refused. May answer from a short cache."""
+        ...
+
+    async def renew(self, leases: tuple[Lease, ...]) -> None:
+        """Keep the leases alive for another minute."""
+        ...
+
+    async def give_back(self, leases: tuple[Lease, ...]) -> None:
+        """Return money of a call that was never dispatched. Idempotent."""
+        ...

@@ -1,0 +1,182 @@
+"""A chat call as values: request, messages and parts, tools, reply, usage, stream chunk. No provider's spelling."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from bridge.json_types import JsonObject
+
+Role = Literal["system", "user", "assistant", "tool"]
+FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "other"]
+Policy = Literal["fastest", "cheapest", "best", "balanced", "priority", "weighted", "round_robin", "least_busy"]
+
+
+@dataclass(frozen=True, slots=True)
+class TextPart:
+    """Plain text."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImagePart:
+    """An image by `https:` or `data:` URL."""
+
+    url: str
+    detail: Literal["auto", "low", "high"] | None = None
+
+
+ContentPart = TextPart | ImagePart
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A call the model asks for. `arguments` is JSON text exactly as the model wrote it, possibly invalid."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn. `tool_call_id` is set on `tool` messages only."""
+
+    role: Role
+    content: tuple[ContentPart, ...] = ()
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str | None = None
+    name: str | None = None
+
+    @classmethod
+    def of(cls, role: Role, text: str) -> "Message":
+        """A message of one text part."""
+        return cls(role=role, content=(TextPart(text),))
+
+    @property
+    def text(self) -> str:
+        """The text parts, joined."""
+        return "".join(part.text for part in self.content if isinstance(part, TextPart))
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A function the model may call; `parameters` is its JSON Schema."""
+
+    name: str
+    description: str = ""
+    parameters: JsonObject = field(default_factory=dict[str, object])  # pyright: ignore[reportAssignmentType]  # an empty object is a JsonObject
+    strict: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JsonFormat:
+    """The answer must be JSON; with a `schema` it must validate against it (JSON Schema 2020-12)."""
+
+    schema: JsonObject | None = None
+    name: str = "answer"
+    strict: bool = True
+
+
+ToolChoice = Literal["auto", "none", "required"] | str
+"""A mode, or the name of the one tool that must be called."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingOverrides:
+    """What a single request asks of the router, on top of its alias."""
+
+    policy: Policy | None = None
+    candidates: tuple[str, ...] = ()
+    fallback: tuple[str, ...] = ()
+    regions: tuple[str, ...] = ()
+    max_cost_usd: float | None = None
+    max_latency_ms: float | None = None
+    quality_floor: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """What a caller wants answered. `model` is an alias or `provider/model`."""
+
+    model: str
+    messages: tuple[Message, ...]
+    max_output_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+    n: int = 1
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = None
+    reasoning_effort: str | None = None
+    tools: tuple[Tool, ...] = ()
+    tool_choice: ToolChoice | None = None
+    parallel_tool_calls: bool | None = None
+    response_format: JsonFormat | None = None
+    routing: RoutingOverrides | None = None
+    deadline_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one attempt. `input_tokens` includes cached and cache-written ones, `output_tokens` reasoning."""
+
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+    is_estimated: bool = False
+
+    @property
+    def total_tokens(self) -> int:
+        """Input and output together."""
+        return self.input_tokens + self.output_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class ChatResponse:
+    """One whole answer, as the provider gave it. `model` is the provider's own name for what answered."""
+
+    text: str
+    finish_reason: FinishReason | None
+    usage: Usage | None
+    tool_calls: tuple[ToolCall, ...] = ()
+    reasoning: str = ""
+    refusal: str = ""
+    model: str = ""
+    logprobs: JsonObject | None = None
+    other_choices: tuple["ChatResponse", ...] = ()
+    provider_cost_usd: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallDelta:
+    """A piece of a streamed tool call; `index` tells which call it belongs to."""
+
+    index: int
+    id: str | None = None
+    name: str | None = None
+    arguments: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamChunk:
+    """What one event of a stream adds. Every field is a difference; `usage` and `finish_reason` come once."""
+
+    text: str = ""
+    reasoning: str = ""
+    refusal: str = ""
+    tool_calls: tuple[ToolCallDelta, ...] = ()
+    finish_reason: FinishReason | None = None
+    usage: Usage | None = None
+    model: str = ""
+    choice: int = 0
+    provider_cost_usd: float | None = None
+
+    @property
+    def has_content(self) -> bool:
+        """Does it carry something a caller would see?"""
+        return bool(self.text or self.reasoning or self.refusal or self.tool_calls)

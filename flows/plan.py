@@ -1,0 +1,168 @@
+"""A compiled flow as data: everything the walker needs, nothing it has to look up in the document.
+
+Made by `flows.compile`, walked by `flows.walker`, drawn by the studio, priced by `flows.cost_bound`.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from bridge.errors import ErrorClass
+from bridge.json_types import JsonObject, JsonValue
+
+Join = Literal["all_succeeded", "none_failed", "all_done", "any_succeeded", "first"]
+Engine = Literal["auto", "inline", "prefect"]
+
+TRANSIENT: tuple[ErrorClass, ...] = ("rate_limit", "timeout", "unavailable")
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where something stands in a document; line and column count from 1."""
+
+    line: int
+    column: int
+    file: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Dependency:
+    """A step this step waits for, and what for."""
+
+    step: str
+    reads: Literal["needs", "output", "state", "switch"]
+    """output: its output is read. state: only .status or .error, any end will do. switch: it may choose this step."""
+    is_coalesced: bool = False
+    """Every read of its output stands inside coalesce(...): a skipped upstream does not skip this step."""
+    why: str = ""
+    """Plain words with the place: `reads nodes.a.output in with.prompt (12:15)`."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryRule:
+    """How often and when a step is tried again. Times in seconds."""
+
+    attempts: int = 1
+    backoff: Literal["constant", "exponential"] = "exponential"
+    base_s: float = 1.0
+    cap_s: float = 30.0
+    jitter: Literal["none", "full"] = "full"
+    on: tuple[ErrorClass, ...] = TRANSIENT
+    when: str | None = None
+    mode: Literal["again", "re_ask"] = "again"
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorRule:
+    """One entry of on_error; `on` empty means every class."""
+
+    action: Literal["fail", "continue", "default", "goto"]
+    default: JsonValue = None
+    goto: str | None = None
+    on: tuple[ErrorClass, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ForeachRule:
+    """A step, or a body, run once per item."""
+
+    items: JsonValue
+    """An expression text or a literal list; with `matrix` a map of name -> expression or list."""
+    is_matrix: bool = False
+    name: str = "item"
+    max_parallel: int = 10
+    on_item_error: Literal["fail", "continue", "drop"] = "fail"
+    max_items: int = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class CacheRule:
+    """Reuse of a step's earlier outcome."""
+
+    ttl_s: float
+    key: str | None = None
+    scope: Literal["org", "flow", "run"] = "flow"
+
+
+@dataclass(frozen=True, slots=True)
+class PlanStep:
+    """One step, ready to be walked."""
+
+    id: str
+    type: str
+    config: JsonObject
+    """The `with:` block, expressions still in it; control keys (foreach.do) removed."""
+    depends_on: tuple[Dependency, ...] = ()
+    join: Join = "all_succeeded"
+    when: str | None = None
+    foreach: ForeachRule | None = None
+    retry: RetryRule = field(default_factory=RetryRule)
+    timeout_s: float | None = None
+    deadline_s: float | None = None
+    cache: CacheRule | None = None
+    on_error: tuple[ErrorRule, ...] = ()
+    body: "Block | None" = None
+    """The `do` block of foreach and loop."""
+    goto_only: bool = False
+    """Named by a goto: skipped unless gone to."""
+    task: str | None = None
+    is_replayable: bool = True
+    position: Position = field(default_factory=lambda: Position(0, 0))
+    fingerprint: str = ""
+    """Hash of everything that decides what the step does: equal fingerprints may reuse an outcome."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Steps that belong together, in a topological order. `final` is the last step of a body."""
+
+    steps: tuple[PlanStep, ...]
+    final: str | None = None
+
+    def step(self, step_id: str) -> PlanStep:
+        """The step of that id. KeyError when the block has none."""
+        for step in self.steps:
+            if step.id == step_id:
+                return step
+        raise KeyError(step_id)
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetRule:
+    """A run's cost ceiling."""
+
+    usd: float
+    on_exceed: Literal["stop", "degrade", "ask"] = "stop"
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleRule:
+    """A cron trigger of the flow; five fields, in the named time zone."""
+
+    id: str
+    cron: str
+    timezone: str = "UTC"
+    inputs: JsonObject = field(default_factory=dict[str, JsonValue])
+    overlap: Literal["skip", "queue", "allow"] = "skip"
+    misfire: Literal["last", "all", "none"] = "last"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A whole flow."""
+
+    flow: str
+    content_hash: str
+    block: Block
+    outputs: JsonObject
+    inputs_schema: JsonObject
+    """JSON Schema (object) of the inputs, defaults included."""
+    description: str = ""
+    on_failure: tuple[PlanStep, ...] = ()
+    finally_steps: tuple[PlanStep, ...] = ()
+    budget: BudgetRule | None = None
+    timeout_s: float | None = None
+    fail_fast: bool = False
+    engine: Engine = "auto"
+    schedules: tuple[ScheduleRule, ...] = ()
+    children: dict[str, "Plan"] = field(default_factory=dict[str, "Plan"])
+    """Plans of child flows by the `ref` text used in `flow` steps."""

@@ -1,0 +1,175 @@
+"""Runs and steps as records, their states, and the ports that store and announce them.
+
+The run store is the truth in both lanes. A finished step that costs or has effects is stored before any step that
+depends on it starts; a later walk over the stored outcomes continues instead of repeating.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal, Protocol
+
+from bridge.errors import ErrorClass
+from bridge.json_types import JsonObject, JsonValue
+
+StepStatus = Literal["pending", "running", "retrying", "waiting", "succeeded", "failed", "skipped", "cancelled"]
+RunStatus = Literal["queued", "running", "waiting", "succeeded", "failed", "cancelled", "partial"]
+Lane = Literal["inline", "prefect"]
+
+FINAL_RUN: frozenset[str] = frozenset({"succeeded", "failed", "cancelled", "partial"})
+FINAL_STEP: frozenset[str] = frozenset({"succeeded", "failed", "skipped", "cancelled"})
+
+
+@dataclass(frozen=True, slots=True)
+class StepError:
+    """Why a step failed, as flows, records and callers see it."""
+
+    error_class: ErrorClass
+    message: str
+    node: str
+    path: str
+    attempt: int = 1
+    item_index: int | None = None
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """The shape of FLOWS' rule 20."""
+        return {
+            "node": self.node,
+            "path": self.path,
+            "class": self.error_class,
+            "message": self.message,
+            "item_index": self.item_index,
+            "attempt": self.attempt,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class StepRun:
+    """The outcome, or present state, of one step. `path` is its place: `draft`, or `outer[2].inner`."""
+
+    path: str
+    step: str
+    type: str
+    status: StepStatus
+    reason: str | None = None
+    """For skipped: when, upstream_failed, upstream_skipped, switch, goto. For cancelled: who asked."""
+    attempts: int = 0
+    output: JsonValue = None
+    error: StepError | None = None
+    is_error_handled: bool = False
+    item_errors: tuple[StepError, ...] = ()
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    cost_nano_usd: int | None = 0
+    """Sum over the step's attempts; None when a price is unknown."""
+    model: str | None = None
+    provider: str | None = None
+    call_ids: tuple[str, ...] = ()
+    fingerprint: str = ""
+    is_cached: bool = False
+    taken: tuple[str, ...] | None = None
+    """What a switch chose, or a goto target."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunOwner:
+    """The right to write a run: lost when somebody else took over, which raised the epoch."""
+
+    run_id: str
+    owner: str
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One execution of a flow version."""
+
+    id: str
+    org_id: str
+    flow: str
+    version: int
+    status: RunStatus
+    inputs: JsonObject
+    trigger: str
+    """manual, api, schedule, flow, replay."""
+    lane: Lane
+    created_at: datetime
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    outputs: JsonObject = field(default_factory=dict[str, JsonValue])
+    errors: tuple[StepError, ...] = ()
+    cost_nano_usd: int | None = 0
+    epoch: int = 0
+    owner: str | None = None
+    lease_until: datetime | None = None
+    is_cancel_requested: bool = False
+    prefect_run_id: str | None = None
+    parent_run_id: str | None = None
+    key_id: str | None = None
+    user_id: str | None = None
+
+
+EventKind = Literal["run", "step", "token"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunEvent:
+    """Something that happened in a run. `seq` grows by one per stored event of the run; tokens are not stored."""
+
+    run_id: str
+    seq: int
+    kind: EventKind
+    at: datetime
+    body: JsonObject
+    part: int = 0
+    """For tokens: position after stored event `seq`; the event's id on the wire is `<seq>.<part>`."""
+
+
+class StaleOwnerError(Exception):
+    """Somebody else owns the run now: cancel what is running and write nothing more."""
+
+
+class RunStore(Protocol):
+    """Where runs live. Every write carries the owner; a stale one changes nothing and raises StaleOwnerError."""
+
+    async def load(self, run_id: str) -> Run | None: ...
+
+    async def steps(self, run_id: str) -> Sequence[StepRun]:
+        """The latest stored state of every step path."""
+        ...
+
+    async def acquire(self, run_id: str, owner: str, *, lease_s: float = 30.0) -> RunOwner | None:
+        """Take the run: adds 1 to the epoch. None when another owner's lease is alive or the run is final."""
+        ...
+
+    async def renew(self, owner: RunOwner, *, lease_s: float = 30.0) -> bool:
+        """Extend the lease; answers whether cancel was requested. Raises StaleOwnerError."""
+        ...
+
+    async def save_steps(self, owner: RunOwner, steps: Sequence[StepRun]) -> None:
+        """Store outcomes and append one event each, in one transaction."""
+        ...
+
+    async def save_run(self, owner: RunOwner, run: Run) -> None:
+        """Store status, times, outputs, errors and append an event. A final status releases the lease."""
+        ...
+
+    async def request_cancel(self, org_id: str, run_id: str) -> bool:
+        """Ask whoever runs it to stop. False when the run is final or unknown."""
+        ...
+
+    async def is_cancel_requested(self, run_id: str) -> bool: ...
+
+    async def events(self, run_id: str, *, after_seq: int = 0) -> Sequence[RunEvent]:
+        """Stored events after `after_seq`, in order."""
+        ...
+
+
+class EventBus(Protocol):
+    """Carries events, tokens included, to whoever watches; nothing on it is needed for correctness."""
+
+    def publish(self, event: RunEvent) -> None: ...
+
+    def follow(self, run_id: str) -> AsyncIterator[RunEvent]:
+        """Events from now on, until the run is final."""
+        ...

@@ -1,0 +1,114 @@
+"""What a node is given when it runs, and the ports it may ask for."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from bridge.call_record import CallContext, CallRecord
+from bridge.chat import ChatRequest, ChatResponse, StreamChunk
+from bridge.clock import Clock
+from bridge.json_types import JsonObject, JsonValue
+
+
+@dataclass(frozen=True, slots=True)
+class ChatResult:
+    """An answer and the record of how it was obtained."""
+
+    response: ChatResponse
+    parsed: JsonValue
+    """The validated JSON when the request had a response format, else None."""
+    record: CallRecord
+
+
+class ChatStream(Protocol):
+    """A streamed answer: iterate the chunks, then read `result`."""
+
+    def __aiter__(self) -> AsyncIterator[StreamChunk]: ...
+
+    @property
+    def result(self) -> ChatResult:
+        """The folded answer; only after the iteration has ended."""
+        ...
+
+
+class ModelCaller(Protocol):
+    """The part of `bridge.gateway.Bridge` that nodes use."""
+
+    async def chat(self, request: ChatRequest, context: CallContext) -> ChatResult: ...
+
+    def stream(self, request: ChatRequest, context: CallContext) -> ChatStream: ...
+
+
+class Expressions(Protocol):
+    """Evaluates CEL; implemented by flows/expressions.py. Raises ExpressionError."""
+
+    def evaluate(self, expression: str, scope: Mapping[str, JsonValue]) -> JsonValue:
+        """The value of `expression`, which may stand bare or in `${{ }}`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRules:
+    """What the http node may reach beyond public addresses, and how much it may read."""
+
+    allow_hosts: frozenset[str] = frozenset()
+    """Host names or addresses, optionally with `:port`, that the operator opened."""
+    max_body_bytes: int = 10 * 1024 * 1024
+    timeout_s: float = 30.0
+    max_redirects: int = 5
+
+
+@dataclass(slots=True)
+class StepFacts:
+    """What a step did while it ran: filled by the context, read by `run_step`."""
+
+    calls: list[CallRecord] = field(default_factory=list[CallRecord])
+
+
+@dataclass(frozen=True, slots=True)
+class NodeContext:
+    """The world of one attempt of one step."""
+
+    models: ModelCaller
+    call: CallContext
+    clock: Clock
+    run_started_at: datetime
+    expressions: Expressions
+    scope: Mapping[str, JsonValue]
+    """The expression roots at this step: inputs, nodes, run, tenant, and item, index, state where they exist."""
+    http: HttpRules = field(default_factory=HttpRules)
+    attempt: int = 1
+    re_ask: str | None = None
+    """The validation error of the previous attempt, when the retry mode is `re_ask`."""
+    facts: StepFacts = field(default_factory=StepFacts)
+    on_token: Callable[[str], None] | None = None
+    """Told each piece of text while a model answers."""
+
+    async def chat(self, request: ChatRequest) -> ChatResult:
+        """One bridge call on behalf of this step; its record is kept in `facts`, also when it fails.
+
+        With `on_token` the answer is streamed from the provider and passed on as it comes.
+        """
+        if self.on_token is None:
+            return self._kept(await self.models.chat(request, self.call))
+        stream = self.models.stream(request, self.call)
+        async for chunk in stream:
+            if chunk.text:
+                self.on_token(chunk.text)
+        return self._kept(stream.result)
+
+    def evaluate(self, expression: str, names: Mapping[str, JsonValue] | None = None) -> JsonValue:
+        """Evaluate CEL in this step's scope, with `names` added. Raises ExpressionError."""
+        return self.expressions.evaluate(expression, {**self.scope, **(names or {})})
+
+    def _kept(self, result: ChatResult) -> ChatResult:
+        self.facts.calls.append(result.record)
+        return result
+
+
+def as_object(value: JsonValue) -> JsonObject:
+    """The value as a map; TypeError when it is none."""
+    if not isinstance(value, Mapping):
+        raise TypeError(f"expected a map, got {type(value).__name__}")
+    return value
