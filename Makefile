@@ -18,14 +18,14 @@ check: setup ## format, lint, types, imports, architecture and unit tests
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/lint-imports --no-cache | tail -n 3
-	@$(BIN)/python deploy/with_node.py $(BIN)/pyright
+	@$(BIN)/pyright
 	@$(BIN)/pytest -q tests/architecture tests/unit --durations=5
 
 fast: setup ## the tests that need no server, under 30 s
 	@$(BIN)/pytest -q tests/architecture tests/unit tests/contract
 
 test: setup ## the whole suite, on real PostgreSQL, Redis, Prefect, Chromium and the local model
-	@$(BIN)/python deploy/with_node.py $(BIN)/pytest tests
+	@$(BIN)/pytest tests
 
 bench: setup ## figures beside their goals
 	@$(BIN)/python -m benchmarks
