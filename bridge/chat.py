@@ -3,11 +3,11 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from bridge.config import Policy
 from bridge.json_types import JsonObject
 
 Role = Literal["system", "user", "assistant", "tool"]
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "other"]
-Policy = Literal["fastest", "cheapest", "best", "balanced", "priority", "weighted", "round_robin", "least_busy"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,9 +44,16 @@ class BridgeError(Exception):
 
 
 class ConfigurationError(BridgeError):
-    """The configuration names something that does not exist or cannot work; the text says what to change."""
+    """The configuration names something that does not exist or cannot work; the text says what to change.
+
+    `problems` holds one sentence for each, when there are several.
+    """
 
     error_class = "validation"
+
+    def __init__(self, message: str, *, problems: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.problems = problems or (message,)
 
 
 class NoRouteError(BridgeError):

@@ -1,0 +1,109 @@
+"""A deployment: provider + model + region + credential. What an attempt is made at."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from bridge.catalog.entries import ModelEntry
+from bridge.catalog.known_providers import KNOWN_PROVIDERS
+from bridge.config import CredentialConfig, ProviderConfig
+from bridge.errors import ConfigurationError
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """One place where one model can be called. The credential never shows in `repr`."""
+
+    name: str
+    """`openai/gpt-4o-mini`, or `openai/gpt-4o-mini@eu` for a further site."""
+    provider: str
+    model_id: str
+    """What the provider calls the model."""
+    dialect: str
+    base_url: str
+    entry: ModelEntry
+    api_key: str | None = field(default=None, repr=False)
+    region: str | None = None
+    weight: float = 1.0
+    headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    timeout_s: float = 60.0
+
+    @property
+    def model(self) -> str:
+        """The catalogue name, `provider/model`."""
+        return self.entry.name
+
+
+class CredentialSource(Protocol):
+    """Where a tenant's own provider keys come from. None: the operator's key is used."""
+
+    def api_key(self, org_id: str, provider: str) -> str | None: ...
+
+
+def provider_problem(name: str, config: ProviderConfig) -> str | None:
+    """Why `name` cannot be used at all, in plain words; None when it can."""
+    if not config.enabled:
+        return "switched off in the configuration"
+    return _credential_problem(name, config, config)
+
+
+def resolved_dialect(name: str, config: ProviderConfig) -> str:
+    """The wire format of a provider: as configured, else as known by its name.
+
+    Raises:
+        ConfigurationError: The name is not known and the configuration does not say.
+    """
+    known = KNOWN_PROVIDERS.get(name)
+    if config.dialect is not None:
+        return config.dialect
+    if known is None:
+        raise ConfigurationError(
+            f"providers.{name}: not known by name; give it `dialect` (openai, anthropic, gemini, cohere or ollama)"
+            " and `base_url`"
+        )
+    return known.dialect
+
+
+def deployments_of(entry: ModelEntry, config: ProviderConfig) -> tuple[Deployment, ...]:
+    """All deployments of a model at its provider: the provider's own place first, then its sites with a usable key."""
+    places: list[tuple[str, CredentialConfig]] = [(entry.name, config)]
+    places += [(f"{entry.name}@{site}", credential) for site, credential in sorted(config.sites.items())]
+    return tuple(
+        _deployment(name, entry, config, credential)
+        for name, credential in places
+        if _credential_problem(entry.provider, config, credential) is None
+    )
+
+
+def _deployment(name: str, entry: ModelEntry, config: ProviderConfig, credential: CredentialConfig) -> Deployment:
+    known = KNOWN_PROVIDERS.get(entry.provider)
+    base_url = credential.base_url or config.base_url or (known.base_url if known else None)
+    if base_url is None:
+        raise ConfigurationError(f"providers.{entry.provider}: give it `base_url`")
+    return Deployment(
+        name=name,
+        provider=entry.provider,
+        model_id=entry.model_id,
+        dialect=resolved_dialect(entry.provider, config),
+        base_url=base_url.rstrip("/"),
+        entry=entry,
+        api_key=credential.key_text or config.key_text,
+        region=credential.region or config.region,
+        weight=credential.weight,
+        headers=config.headers,
+        timeout_s=config.timeout_s,
+    )
+
+
+def _credential_problem(provider: str, config: ProviderConfig, credential: CredentialConfig) -> str | None:
+    effective = credential if credential.api_key is not None else config
+    variable = effective.missing_key_variable
+    if variable is not None:
+        return f"{variable} is not set"
+    known = KNOWN_PROVIDERS.get(provider)
+    if effective.key_text == "":
+        return "its api_key is empty"
+    needs_key = known is not None and known.key_variable is not None and credential.base_url is None
+    if needs_key and known is not None and effective.api_key is None:
+        return f"{known.key_variable} is not set"
+    return None
