@@ -11,6 +11,7 @@ from typing import Literal, Protocol
 
 from bridge.errors import ErrorClass
 from bridge.json_types import JsonObject, JsonValue
+from bridge.money import usd_number
 
 StepStatus = Literal["pending", "running", "retrying", "waiting", "succeeded", "failed", "skipped", "cancelled"]
 RunStatus = Literal["queued", "running", "waiting", "succeeded", "failed", "cancelled", "partial"]
@@ -107,6 +108,8 @@ class Run:
     parent_run_id: str | None = None
     key_id: str | None = None
     user_id: str | None = None
+    org_slug: str | None = None
+    """What expressions see as `tenant.slug`; the org id when None."""
 
 
 EventKind = Literal["run", "step", "token"]
@@ -146,12 +149,19 @@ class RunStore(Protocol):
         """Extend the lease; answers whether cancel was requested. Raises StaleOwnerError."""
         ...
 
-    async def save_steps(self, owner: RunOwner, steps: Sequence[StepRun]) -> None:
-        """Store outcomes and append one event each, in one transaction."""
+    async def save_steps(self, owner: RunOwner, steps: Sequence[StepRun]) -> Sequence[RunEvent]:
+        """Store states (one row per path, the last one wins) and append one event each, in one transaction.
+
+        Answers the appended events, in order, for the engine to publish. Saving the same state twice is harmless.
+        """
         ...
 
-    async def save_run(self, owner: RunOwner, run: Run) -> None:
-        """Store status, times, outputs, errors and append an event. A final status releases the lease."""
+    async def save_run(self, owner: RunOwner, run: Run) -> Sequence[RunEvent]:
+        """Store status, times, outputs, errors, cost and append an event; answers it.
+
+        A final status, `waiting` or `queued` (given back, to be continued elsewhere) releases the lease. What the
+        engine does not decide (owner, lease, epoch, cancel request, keys and ids) is not taken from `run`.
+        """
         ...
 
     async def request_cancel(self, org_id: str, run_id: str) -> bool:
@@ -170,6 +180,45 @@ class EventBus(Protocol):
 
     def publish(self, event: RunEvent) -> None: ...
 
+    def is_followed(self, run_id: str) -> bool:
+        """Is anybody watching? Only then are answers streamed token by token."""
+        ...
+
     def follow(self, run_id: str) -> AsyncIterator[RunEvent]:
         """Events from now on, until the run is final."""
         ...
+
+
+def step_event_body(step: StepRun) -> dict[str, JsonValue]:
+    """What a stored `step` event says: enough to draw progress, no payloads."""
+    return {
+        "path": step.path,
+        "step": step.step,
+        "type": step.type,
+        "status": step.status,
+        "reason": step.reason,
+        "attempts": step.attempts,
+        "started_at": _text(step.started_at),
+        "finished_at": _text(step.finished_at),
+        "cost_usd": usd_number(step.cost_nano_usd),
+        "model": step.model,
+        "provider": step.provider,
+        "cached": step.is_cached,
+        "error": step.error.to_json() if step.error else None,
+    }
+
+
+def run_event_body(run: Run) -> dict[str, JsonValue]:
+    """What a stored `run` event says."""
+    return {
+        "run_id": run.id,
+        "status": run.status,
+        "started_at": _text(run.started_at),
+        "finished_at": _text(run.finished_at),
+        "cost_usd": usd_number(run.cost_nano_usd),
+        "errors": [error.to_json() for error in run.errors],
+    }
+
+
+def _text(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None
