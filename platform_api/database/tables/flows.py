@@ -56,6 +56,7 @@ class RunRow(OrgScoped, Base):
         org_key(),
         org_reference("flow_id", "flows", ondelete="CASCADE"),
         UniqueConstraint("schedule_id", "slot"),
+        UniqueConstraint("flow_id", "idempotency_key"),
         Index("ix_runs_org_id_id", "org_id", "id"),
         Index("ix_runs_flow_id_id", "flow_id", "id"),
         Index("ix_runs_status_lease_until", "status", "lease_until"),
@@ -69,8 +70,8 @@ class RunRow(OrgScoped, Base):
     trigger: Mapped[str] = mapped_column(String(16))
     lane: Mapped[str] = mapped_column(String(16))
     inputs: Mapped[Any] = mapped_column(JsonDocument)
-    outputs: Mapped[Any] = mapped_column(JsonDocument)
-    errors: Mapped[Any] = mapped_column(JsonDocument)
+    outputs: Mapped[Any] = mapped_column(JsonDocument, nullable=True)
+    errors: Mapped[Any] = mapped_column(JsonDocument, nullable=True)
     cost_nano_usd: Mapped[int | None] = mapped_column(NanoUsd)
     owner: Mapped[str | None] = mapped_column(String(80))
     lease_until: Mapped[datetime | None]
@@ -81,6 +82,7 @@ class RunRow(OrgScoped, Base):
     parent_run_id: Mapped[UUID | None] = mapped_column(Id)
     key_id: Mapped[UUID | None] = mapped_column(Id)
     user_id: Mapped[UUID | None] = mapped_column(Id)
+    idempotency_key: Mapped[str | None] = mapped_column(String(255))
     schedule_id: Mapped[UUID | None] = mapped_column(Id)
     slot: Mapped[datetime | None]
     created_at: Mapped[datetime]
@@ -101,8 +103,8 @@ class StepRunRow(OrgScoped, Base):
     status: Mapped[str] = mapped_column(String(16))
     reason: Mapped[str | None] = mapped_column(String(200))
     attempts: Mapped[int]
-    output: Mapped[Any] = mapped_column(JsonDocument)
-    error: Mapped[Any] = mapped_column(JsonDocument)
+    output: Mapped[Any] = mapped_column(JsonDocument, nullable=True)
+    error: Mapped[Any] = mapped_column(JsonDocument, nullable=True)
     is_error_handled: Mapped[bool]
     item_errors: Mapped[Any] = mapped_column(JsonDocument)
     started_at: Mapped[datetime | None]
@@ -113,7 +115,7 @@ class StepRunRow(OrgScoped, Base):
     call_ids: Mapped[Any] = mapped_column(JsonDocument)
     fingerprint: Mapped[str] = mapped_column(String(80))
     is_cached: Mapped[bool]
-    taken: Mapped[Any] = mapped_column(JsonDocument)
+    taken: Mapped[Any] = mapped_column(JsonDocument, nullable=True)
     epoch: Mapped[int]
 
 

@@ -30,7 +30,7 @@ class CallRow(OrgScoped, Base):
     request_id: Mapped[str | None] = mapped_column(String(100))
     requested: Mapped[str] = mapped_column(String(200))
     alias: Mapped[str | None] = mapped_column(String(100))
-    decision: Mapped[Any] = mapped_column(JsonDocument)
+    decision: Mapped[Any] = mapped_column(JsonDocument, nullable=True)
     status: Mapped[str] = mapped_column(String(16))
     cache: Mapped[str] = mapped_column(String(8))
     is_stream: Mapped[bool]
@@ -58,7 +58,7 @@ class LedgerRow(OrgScoped, Base):
     error_message: Mapped[str | None] = mapped_column(Text)
     status: Mapped[int | None]
     finish_reason: Mapped[str | None] = mapped_column(String(16))
-    usage: Mapped[Any] = mapped_column(JsonDocument)
+    usage: Mapped[Any] = mapped_column(JsonDocument, nullable=True)
     input_tokens: Mapped[int] = mapped_column(BigInteger)
     output_tokens: Mapped[int] = mapped_column(BigInteger)
     price_row: Mapped[str | None] = mapped_column(String(300))
