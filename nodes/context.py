@@ -1,6 +1,6 @@
 """What a node is given when it runs, and the ports it may ask for."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -8,6 +8,7 @@ from typing import Protocol
 from bridge.call_record import CallContext, CallRecord
 from bridge.chat import ChatRequest, ChatResponse, StreamChunk
 from bridge.clock import Clock
+from bridge.errors import BridgeError
 from bridge.json_types import JsonObject, JsonValue
 
 
@@ -48,6 +49,10 @@ class Expressions(Protocol):
         ...
 
 
+Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
+"""All addresses of a host name and port, as text. Raises OSError when there are none."""
+
+
 @dataclass(frozen=True, slots=True)
 class HttpRules:
     """What the http node may reach beyond public addresses, and how much it may read."""
@@ -57,6 +62,8 @@ class HttpRules:
     max_body_bytes: int = 10 * 1024 * 1024
     timeout_s: float = 30.0
     max_redirects: int = 5
+    resolve: Resolve | None = None
+    """Who turns names into addresses; None: the system."""
 
 
 @dataclass(slots=True)
@@ -85,26 +92,34 @@ class NodeContext:
     on_token: Callable[[str], None] | None = None
     """Told each piece of text while a model answers."""
 
-    async def chat(self, request: ChatRequest) -> ChatResult:
+    async def chat(self, request: ChatRequest, *, is_shown: bool = True) -> ChatResult:
         """One bridge call on behalf of this step; its record is kept in `facts`, also when it fails.
 
-        With `on_token` the answer is streamed from the provider and passed on as it comes.
+        With `on_token` the answer is streamed from the provider and passed on as it comes, unless `is_shown` is
+        false: then nobody wants to read it while it is written.
         """
-        if self.on_token is None:
-            return self._kept(await self.models.chat(request, self.call))
-        stream = self.models.stream(request, self.call)
-        async for chunk in stream:
-            if chunk.text:
-                self.on_token(chunk.text)
-        return self._kept(stream.result)
+        try:
+            result = await self._answer(request, is_shown=is_shown)
+        except BridgeError as error:
+            call = getattr(error, "call", None)
+            if isinstance(call, CallRecord):
+                self.facts.calls.append(call)
+            raise
+        self.facts.calls.append(result.record)
+        return result
 
     def evaluate(self, expression: str, names: Mapping[str, JsonValue] | None = None) -> JsonValue:
         """Evaluate CEL in this step's scope, with `names` added. Raises ExpressionError."""
         return self.expressions.evaluate(expression, {**self.scope, **(names or {})})
 
-    def _kept(self, result: ChatResult) -> ChatResult:
-        self.facts.calls.append(result.record)
-        return result
+    async def _answer(self, request: ChatRequest, *, is_shown: bool) -> ChatResult:
+        if self.on_token is None or not is_shown:
+            return await self.models.chat(request, self.call)
+        stream = self.models.stream(request, self.call)
+        async for chunk in stream:
+            if chunk.text and chunk.choice == 0:
+                self.on_token(chunk.text)
+        return stream.result
 
 
 def as_object(value: JsonValue) -> JsonObject:
