@@ -1,0 +1,18 @@
+"""All tables at once: what migrations are compared with, and which of them belong to a tenant."""
+
+from sqlalchemy import MetaData
+
+from platform_api.database.tables import identity, operations
+from platform_api.database.tables.base import Base
+
+TABLE_FILES = (identity, operations)
+
+
+def metadata() -> MetaData:
+    """The metadata with every table in it."""
+    return Base.metadata
+
+
+def tenant_tables() -> tuple[str, ...]:
+    """Names of the tables that row-level security guards: those with an org_id."""
+    return tuple(sorted(table.name for table in Base.metadata.tables.values() if "org_id" in table.columns))

@@ -1,0 +1,245 @@
+"""Everything the platform can be told: the environment and modelbridge.yaml, read once, frozen.
+
+This is the only reader of the environment. The bridge's sections are kept raw, for `bridge.config.BridgeConfig.parse`;
+`${env:NAME}` in them is replaced where NAME is set and left standing where it is not (the bridge then says which
+variable is missing).
+"""
+
+import ipaddress
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, StringMark, YAMLError
+
+from bridge.catalog.known_providers import MOCK, default_providers
+from bridge.config import BridgeConfig
+from bridge.config_problems import nearest, problems_of
+from platform_api.database.addresses import sqlite_url
+
+Registration = Literal["open", "invite", "closed"]
+ENV_REFERENCE = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+class SettingsError(ValueError):
+    """The environment or the configuration file cannot be used; the text says what to change."""
+
+
+class Section(BaseModel):
+    """Base of configuration objects: immutable, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class HttpSection(Section):
+    """What addresses entered through the API may reach beyond the public internet."""
+
+    allow_hosts: tuple[str, ...] = Field(default=(), description="Names or addresses, optionally with `:port`.")
+
+
+class BillingSection(Section):
+    """Whether plans bind."""
+
+    enabled: bool | None = Field(default=None, description="None: when STRIPE_SECRET_KEY is set.")
+
+
+class StudioSection(Section):
+    """Where the studio is reached."""
+
+    port: int | None = Field(default=None, ge=1, le=65535)
+    public_url: str | None = Field(default=None, pattern=r"^https?://[^\s]+$")
+
+
+class EngineSection(Section):
+    """How runs are executed."""
+
+    durable: Literal["auto", "off"] = Field(default="auto", description="off: no Prefect; all runs stay in process.")
+    max_parallel_runs: int = Field(default=20, ge=1, le=1000, description="Runs one process walks at a time.")
+    database_url: str | None = Field(default=None, repr=False, description="Prefect's own database; never ours.")
+
+
+class PlatformSections(Section):
+    """The sections of modelbridge.yaml beside the bridge's."""
+
+    registration: Registration | None = None
+    http: HttpSection = Field(default_factory=HttpSection)
+    billing: BillingSection = Field(default_factory=BillingSection)
+    studio: StudioSection = Field(default_factory=StudioSection)
+    engine: EngineSection = Field(default_factory=EngineSection)
+
+
+class Settings(Section):
+    """All settings. CLI flags go on top with `model_copy(update=...)`."""
+
+    home: Path
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+    studio_port: int = Field(default=8501, ge=0, le=65535)
+    public_url: str | None = None
+    database_url: str = Field(repr=False)
+    redis_url: str | None = Field(default=None, repr=False)
+    prefect_api_url: str | None = None
+    jwt_secret_key: SecretStr | None = None
+    stripe_secret_key: SecretStr | None = None
+    stripe_webhook_secret: SecretStr | None = None
+    smtp_url: SecretStr | None = None
+    api_url: str | None = Field(default=None, description="For the CLI: the platform to talk to.")
+    api_key: SecretStr | None = Field(default=None, description="For the CLI.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    argon2_parallel: int = Field(default=2, ge=1, le=32, description="Password hashes computed at a time.")
+    config_file: Path | None = None
+    bridge: dict[str, object] = Field(repr=False)
+    sections: PlatformSections = Field(default_factory=PlatformSections)
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] | None = None, *, folder: Path | None = None) -> "Settings":
+        """The settings of this process; `folder` is where modelbridge.yaml is looked for (default: here).
+
+        Raises:
+            SettingsError: Every problem found, each with its name and what to change.
+        """
+        env = os.environ if environ is None else environ
+        config_file = _config_file(env, folder or Path.cwd())
+        raw = {} if config_file is None else _read_yaml(config_file)
+        bridge, sections = _split(raw, env, config_file)
+        values: dict[str, object] = {
+            name: env[variable] for name, variable in _VARIABLES.items() if env.get(variable, "").strip()
+        }
+        home = Path(env.get("MODELBRIDGE_HOME", "").strip() or "~/.modelbridge").expanduser()
+        values.setdefault("database_url", sqlite_url(home / "modelbridge.db"))
+        values.setdefault("redis_url", _redis_url(env))
+        if sections.studio.port is not None:
+            values.setdefault("studio_port", sections.studio.port)
+        values |= {"home": home, "config_file": config_file, "bridge": bridge, "sections": sections}
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            problems = [f"{_VARIABLES.get(str(e['loc'][0]), e['loc'][0])}: {e['msg']}" for e in error.errors()]
+            raise SettingsError("; ".join(problems)) from error
+
+    @property
+    def is_loopback(self) -> bool:
+        """Is the platform reached from this machine only?"""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host.strip("[]")).is_loopback
+        except ValueError:
+            return False
+
+    @property
+    def registration(self) -> Registration:
+        """Who may register: as configured, else open on loopback and by invitation elsewhere."""
+        return self.sections.registration or ("open" if self.is_loopback else "invite")
+
+    @property
+    def is_billing_enabled(self) -> bool:
+        """Do plan quotas bind?"""
+        configured = self.sections.billing.enabled
+        return self.stripe_secret_key is not None if configured is None else configured
+
+    @property
+    def http_allow_hosts(self) -> frozenset[str]:
+        """Hosts the SSRF guard lets through."""
+        return frozenset(self.sections.http.allow_hosts)
+
+
+_VARIABLES = {
+    "host": "MODELBRIDGE_HOST",
+    "port": "MODELBRIDGE_PORT",
+    "studio_port": "MODELBRIDGE_STUDIO_PORT",
+    "public_url": "MODELBRIDGE_PUBLIC_URL",
+    "database_url": "DATABASE_URL",
+    "redis_url": "REDIS_URL",
+    "prefect_api_url": "PREFECT_API_URL",
+    "jwt_secret_key": "JWT_SECRET_KEY",
+    "stripe_secret_key": "STRIPE_SECRET_KEY",
+    "stripe_webhook_secret": "STRIPE_WEBHOOK_SECRET",
+    "smtp_url": "MODELBRIDGE_SMTP_URL",
+    "api_url": "MODELBRIDGE_API_URL",
+    "api_key": "MODELBRIDGE_API_KEY",
+    "log_level": "MODELBRIDGE_LOG_LEVEL",
+    "argon2_parallel": "MODELBRIDGE_ARGON2_PARALLEL",
+}
+
+
+def _redis_url(env: Mapping[str, str]) -> str | None:
+    host, port = env.get("REDIS_HOST", "").strip(), env.get("REDIS_PORT", "").strip()
+    return f"redis://{host or '127.0.0.1'}:{port or '6379'}/0" if host or port else None
+
+
+def _config_file(env: Mapping[str, str], folder: Path) -> Path | None:
+    named = env.get("MODELBRIDGE_CONFIG", "").strip()
+    path = Path(named).expanduser() if named else folder / "modelbridge.yaml"
+    if path.is_file():
+        return path
+    if named:
+        raise SettingsError(f"MODELBRIDGE_CONFIG names {named}, which is no file")
+    return None
+
+
+def _read_yaml(path: Path) -> dict[str, object]:
+    try:
+        loaded: object = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except MarkedYAMLError as error:
+        mark = cast("StringMark | None", error.problem_mark)
+        place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
+        raise SettingsError(f"{place}: {error.problem or 'this is no YAML'}") from error
+    except (YAMLError, UnicodeDecodeError, OSError) as error:
+        raise SettingsError(f"{path}: cannot be read: {error}") from error
+    if loaded is None:
+        return {}
+    if not isinstance(loaded, dict):
+        raise SettingsError(f"{path}: the document must be a map of sections")
+    return cast("dict[str, object]", loaded)
+
+
+def _split(
+    raw: dict[str, object], env: Mapping[str, str], path: Path | None
+) -> tuple[dict[str, object], PlatformSections]:
+    """The bridge's sections raw, the platform's parsed; a key of neither is refused with a suggestion."""
+    bridge_keys, own_keys = BridgeConfig.sections(), frozenset(PlatformSections.model_fields)
+    problems = [_unknown(key, bridge_keys | own_keys) for key in raw if key not in bridge_keys | own_keys]
+    filled = cast("dict[str, object]", substituted(raw, env))
+    sections = PlatformSections()
+    try:
+        own = {key: value for key, value in filled.items() if key in own_keys and value is not None}
+        sections = PlatformSections.model_validate(own)
+    except ValidationError as error:
+        problems += problems_of(error, PlatformSections)
+    if problems:
+        raise SettingsError(f"{path}:\n" + "\n".join(f"  {problem}" for problem in problems))
+    bridge = {key: value for key, value in filled.items() if key in bridge_keys and value is not None}
+    bridge.setdefault("providers", substituted({**default_providers(), MOCK: {}}, env))
+    return bridge, sections
+
+
+def _unknown(key: str, known: frozenset[str]) -> str:
+    meant = nearest(str(key), sorted(known))
+    hint = f"did you mean {meant!r}?" if meant else f"known: {', '.join(sorted(known))}"
+    return f"{key}: unknown key; {hint}"
+
+
+def substituted(value: object, env: Mapping[str, str]) -> object:
+    """The value with every `${env:NAME}` replaced whose NAME is set and not empty."""
+
+    def replace(found: re.Match[str]) -> str:
+        return env.get(found.group(1)) or found.group(0)
+
+    if isinstance(value, str):
+        return ENV_REFERENCE.sub(replace, value)
+    if isinstance(value, dict):
+        return {key: substituted(item, env) for key, item in cast("dict[str, object]", value).items()}
+    if isinstance(value, list):
+        return [substituted(item, env) for item in cast("list[object]", value)]
+    return value
+
+
+def mask(value: Any) -> str:  # whatever a person configured
+    """How a secret is shown: its length and last two characters."""
+    text = str(value)
+    return f"***{text[-2:]} ({len(text)} characters)" if len(text) > 8 else "***"
