@@ -7,13 +7,39 @@ from decimal import Decimal
 
 @dataclass(frozen=True, slots=True)
 class PriceOverride:
-    """Prices that replace those of genai-prices for one model. `row` names the source: file or configuration."""
+    """Prices that replace those of genai-prices for one model. `origin`: the configuration, or the dated overrides."""
 
+    model: str
+    origin: str
     input_usd_per_mtok: Decimal
     output_usd_per_mtok: Decimal
-    row: str
     cache_read_usd_per_mtok: Decimal | None = None
+    """None: cached tokens cost what input costs; the same for cache writes."""
     cache_write_usd_per_mtok: Decimal | None = None
+
+    @property
+    def row(self) -> str:
+        """The row's id. It holds the prices, so that a cost recomputes when the configuration is long gone."""
+        prices = (
+            self.input_usd_per_mtok,
+            self.output_usd_per_mtok,
+            self.cache_read_usd_per_mtok,
+            self.cache_write_usd_per_mtok,
+        )
+        return f"override|{self.model}|" + ";".join("-" if price is None else str(price) for price in prices)
+
+    @classmethod
+    def from_row(cls, row: str, origin: str) -> "PriceOverride | None":
+        """The override whose `row` this is; None when it is none."""
+        kind, _, rest = row.partition("|")
+        model, _, prices = rest.rpartition("|")
+        parts = prices.split(";")
+        if kind != "override" or len(parts) != 4:
+            return None
+        given = [None if part == "-" else Decimal(part) for part in parts]
+        if given[0] is None or given[1] is None:
+            return None
+        return cls(model, origin, given[0], given[1], given[2], given[3])
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,196 @@
+"""What usage costs: genai-prices plus overrides, exact, with the row that priced it.
+
+An unknown price is None, never 0. Rounding happens once, here, to whole nano-dollars. Before a call there are two
+numbers: the worst case, an upper bound that may be reserved, and the expected cost, a prediction.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import ROUND_CEILING, Decimal
+
+from genai_prices.types import ModelPrice, TieredPrices
+from genai_prices.types import Usage as PricedTokens
+
+from bridge.call_record import PriceRef
+from bridge.catalog import genai_data
+from bridge.catalog.deployments import Deployment
+from bridge.catalog.entries import ModelEntry, PriceOverride
+from bridge.chat import Usage
+from bridge.money import NANO_PER_USD, Usd, to_nano_usd
+
+TOKENS_PER_MTOK = 1_000_000
+HORIZON = timedelta(hours=1)
+"""A call that starts now is billed at a price that holds within this time."""
+INPUT_KEYS = ("input_mtok", "cache_read_mtok", "cache_write_mtok")
+OUTPUT_KEYS = ("output_mtok", "output_reasoning_mtok", "output_citation_mtok")
+IMAGE_KEYS = ("input_image_mtok",)
+
+
+@dataclass(frozen=True, slots=True)
+class PricedUsage:
+    """A cost and the row it was computed from. Both None: the price is unknown."""
+
+    nano_usd: int | None
+    ref: PriceRef | None
+
+
+UNKNOWN = PricedUsage(nano_usd=None, ref=None)
+
+
+class Prices:
+    """Prices tokens. Stateless but for remembered look-ups."""
+
+    def __init__(self) -> None:
+        self._row_ids: dict[int, tuple[ModelPrice, str]] = {}
+
+    def cost(self, priced: ModelEntry | Deployment, usage: Usage, at: datetime) -> PricedUsage:
+        """What `usage` costs at `at`, rounded half-even to one nano-dollar."""
+        entry = _entry_of(priced)
+        if entry.price_override is not None:
+            return _by_override(entry.price_override, usage)
+        if entry.is_free:
+            return PricedUsage(0, PriceRef(row=f"free|{entry.name}", data_version="free"))
+        row = self._row(entry, at)
+        if row is None or not _covers(row.prices, usage, row.model):
+            return UNKNOWN
+        amount = row.prices.calc_price(_tokens(usage))["total_price"]
+        return PricedUsage(to_nano_usd(amount), PriceRef(self._id_of(row), genai_data.data_version()))
+
+    def recompute(self, ref: PriceRef, usage: Usage) -> int | None:
+        """The cost that `usage` had under a recorded price row; None when this version of the data lacks the row."""
+        if ref.row.startswith("free|"):
+            return 0
+        override = PriceOverride.from_row(ref.row, ref.data_version)
+        if override is not None:
+            return _by_override(override, usage).nano_usd
+        row = genai_data.find_row(ref.row)
+        return None if row is None else to_nano_usd(row.prices.calc_price(_tokens(usage))["total_price"])
+
+    def worst_case_nano_usd(
+        self, priced: ModelEntry | Deployment, request_bytes: int, max_output_tokens: int, at: datetime
+    ) -> int | None:
+        """An upper bound of one attempt's cost: a token is at least one byte, at the dearest price that may apply.
+
+        `request_bytes` already holds the allowances per message and image. Rounded up. None: the price is unknown.
+        """
+        entry = _entry_of(priced)
+        rates = self._dearest(entry, request_bytes, at)
+        if rates is None:
+            return None
+        amount = rates.input_usd * request_bytes + rates.output_usd * max_output_tokens + rates.request_usd
+        return int((amount * NANO_PER_USD).to_integral_value(rounding=ROUND_CEILING))
+
+    def expected_nano_usd(
+        self, priced: ModelEntry | Deployment, input_tokens: int, output_tokens: int, at: datetime
+    ) -> int | None:
+        """A prediction: no cache hit, and as many tokens as said."""
+        return self.cost(priced, Usage(input_tokens, output_tokens, is_estimated=True), at).nano_usd
+
+    def _row(self, entry: ModelEntry, at: datetime) -> genai_data.PriceRow | None:
+        if entry.prices_of is None:
+            return None
+        found = genai_data.find_model(entry.prices_of, entry.model_id)
+        return None if found is None else genai_data.row_at(*found, at)
+
+    def _id_of(self, row: genai_data.PriceRow) -> str:
+        """The row's id; hashing the prices takes longer than pricing, so it is done once a row."""
+        known = self._row_ids.get(id(row.prices))
+        if known is None or known[0] is not row.prices:
+            known = self._row_ids[id(row.prices)] = (row.prices, row.id)
+        return known[1]
+
+    def _dearest(self, entry: ModelEntry, input_tokens: int, at: datetime) -> "_Rates | None":
+        if entry.price_override is not None:
+            return _override_rates(entry.price_override)
+        if entry.is_free:
+            return _Rates(Decimal(0), Decimal(0), Decimal(0))
+        rows = [row for moment in (at, at + HORIZON) if (row := self._row(entry, moment)) is not None]
+        if not rows or not all(_covers(row.prices, Usage(1, 1), row.model) for row in rows):
+            return None
+        rates = [_row_rates(row.prices, input_tokens) for row in rows]
+        return _Rates(
+            max(rate.input_usd for rate in rates),
+            max(rate.output_usd for rate in rates),
+            max(rate.request_usd for rate in rates),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Rates:
+    """Dollars per token and per request."""
+
+    input_usd: Usd
+    output_usd: Usd
+    request_usd: Usd
+
+
+def _entry_of(priced: ModelEntry | Deployment) -> ModelEntry:
+    return priced.entry if isinstance(priced, Deployment) else priced
+
+
+def _tokens(usage: Usage) -> PricedTokens:
+    """The usage as genai-prices takes it. Parts larger than their whole are cut to it."""
+    written = min(max(usage.cache_write_tokens, 0), max(usage.input_tokens, 0))
+    read = min(max(usage.cached_tokens, 0), max(usage.input_tokens, 0) - written)
+    return PricedTokens(
+        input_tokens=max(usage.input_tokens, 0),
+        cache_read_tokens=read or None,
+        cache_write_tokens=written or None,
+        output_tokens=max(usage.output_tokens, 0),
+        output_reasoning_tokens=min(max(usage.reasoning_tokens, 0), max(usage.output_tokens, 0)) or None,
+    )
+
+
+def _covers(prices: ModelPrice, usage: Usage, model_id: str) -> bool:
+    """Does the row price every kind of token that was used? A row without any price is known only when marked free."""
+    if model_id.endswith(":free"):
+        return True
+    has_input, has_output = prices.input_mtok is not None, prices.output_mtok is not None
+    return (has_input or usage.input_tokens == 0) and (has_output or usage.output_tokens == 0)
+
+
+def _by_override(override: PriceOverride, usage: Usage) -> PricedUsage:
+    tokens = _tokens(usage)
+    read, written = int(tokens.reported_value("cache_read_tokens")), int(tokens.reported_value("cache_write_tokens"))
+    plain = max(usage.input_tokens, 0) - read - written
+    total = (
+        override.input_usd_per_mtok * plain
+        + _or(override.cache_read_usd_per_mtok, override.input_usd_per_mtok) * read
+        + _or(override.cache_write_usd_per_mtok, override.input_usd_per_mtok) * written
+        + override.output_usd_per_mtok * max(usage.output_tokens, 0)
+    )
+    return PricedUsage(to_nano_usd(total / TOKENS_PER_MTOK), PriceRef(override.row, override.origin))
+
+
+def _override_rates(override: PriceOverride) -> _Rates:
+    dearest = max(
+        override.input_usd_per_mtok,
+        _or(override.cache_read_usd_per_mtok, Decimal(0)),
+        _or(override.cache_write_usd_per_mtok, Decimal(0)),
+    )
+    return _Rates(dearest / TOKENS_PER_MTOK, override.output_usd_per_mtok / TOKENS_PER_MTOK, Decimal(0))
+
+
+def _row_rates(prices: ModelPrice, input_tokens: int) -> _Rates:
+    return _Rates(
+        _highest(prices, (*INPUT_KEYS, *IMAGE_KEYS), input_tokens) / TOKENS_PER_MTOK,
+        _highest(prices, OUTPUT_KEYS, input_tokens) / TOKENS_PER_MTOK,
+        _highest(prices, ("requests_kcount",), input_tokens) / 1000,
+    )
+
+
+def _highest(prices: ModelPrice, keys: tuple[str, ...], input_tokens: int) -> Usd:
+    return max((_reachable(getattr(prices, key), input_tokens) for key in keys), default=Decimal(0))
+
+
+def _reachable(price: Decimal | TieredPrices | None, input_tokens: int) -> Usd:
+    """The dearest tier that a request of at most `input_tokens` can come to."""
+    if price is None:
+        return Decimal(0)
+    if isinstance(price, TieredPrices):
+        return max([price.base, *(tier.price for tier in price.tiers if tier.start < input_tokens)])
+    return price
+
+
+def _or(price: Usd | None, otherwise: Usd) -> Usd:
+    return otherwise if price is None else price
