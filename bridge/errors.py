@@ -12,7 +12,9 @@ BridgeError
 └── ProviderError               one attempt at one deployment failed
     ├── RateLimitedError        slow down; carries retry_after_s
     ├── UnavailableError        timeout, refused connection or 5xx
-    │   └── AttemptTimeoutError no answer (or no first token) in time: a silent route is not tried again
+    │   ├── AttemptTimeoutError no answer (or no first token) in time: a silent route is not tried again
+    │   └── NotReachedError     refused, no such host, no TLS: the request was never sent
+    ├── NotServedError          404: this deployment does not serve the model, another may
     ├── CredentialError         401, 402, 403: this credential will not work, another may
     ├── ContextLengthError      the prompt is too long for this model; a bigger window may do
     ├── ContentFilterError      the provider refused the content
@@ -144,6 +146,8 @@ class ProviderError(BridgeError):
         self.status = status
         self.code = code
         self.retry_after_s = retry_after_s
+        self.record: object = None
+        """The attempt's AttemptRecord, once the attempt is over; `bridge.attempt.record_of` reads it."""
 
 
 class RateLimitedError(ProviderError):
@@ -165,6 +169,18 @@ class AttemptTimeoutError(UnavailableError):
 
     error_class = "timeout"
     retryable = False
+
+
+class NotReachedError(UnavailableError):
+    """No connection was made, so nothing was sent and nothing is billed."""
+
+    surely_unbilled = True
+
+
+class NotServedError(ProviderError):
+    """The address answers, but not for this model or path."""
+
+    surely_unbilled = True
 
 
 class CredentialError(ProviderError):

@@ -1,0 +1,82 @@
+"""Dialects: pure mappings between our values and a provider's JSON, and the registry that finds them by name."""
+
+from collections.abc import Mapping
+from typing import Protocol, TypeVar
+
+from bridge.catalog.deployments import Deployment
+from bridge.chat import ChatRequest, ChatResponse, StreamChunk
+from bridge.embedding import EmbeddingRequest, EmbeddingResponse
+from bridge.errors import ConfigurationError
+from bridge.json_types import JsonObject
+from bridge.providers.openai_chat import OpenAiChat
+from bridge.providers.openai_embeddings import OpenAiEmbeddings
+from bridge.streaming import ServerSentEvent
+from bridge.transport import WireRequest
+
+
+class EventReader(Protocol):
+    """Reads the events of one stream in order; remembers what later events refer to."""
+
+    def read(self, event: ServerSentEvent) -> tuple[StreamChunk, ...]:
+        """What the event adds. Raises ProviderError for an error event and for one that cannot be read."""
+        ...
+
+    @property
+    def is_done(self) -> bool:
+        """Has the provider's end marker come? Nothing of meaning follows it."""
+        ...
+
+
+class ChatAdapter(Protocol):
+    """One chat dialect. No sockets, no clock, no retries."""
+
+    def build(self, request: ChatRequest, target: Deployment, *, stream: bool) -> WireRequest: ...
+
+    def parse(self, payload: JsonObject, target: Deployment) -> ChatResponse:
+        """The answer in a whole reply. Raises ProviderError when it holds an error or cannot be read."""
+        ...
+
+    def reader(self, target: Deployment) -> EventReader:
+        """A fresh reader for one stream."""
+        ...
+
+
+class EmbeddingAdapter(Protocol):
+    """One embeddings dialect."""
+
+    def build(self, request: EmbeddingRequest, target: Deployment) -> WireRequest: ...
+
+    def parse(self, payload: JsonObject, target: Deployment) -> EmbeddingResponse: ...
+
+
+CHAT_ADAPTERS: Mapping[str, ChatAdapter] = {"openai": OpenAiChat(), "ollama": OpenAiChat()}
+EMBEDDING_ADAPTERS: Mapping[str, EmbeddingAdapter] = {"openai": OpenAiEmbeddings(), "ollama": OpenAiEmbeddings()}
+AdapterT = TypeVar("AdapterT")
+
+
+def chat_adapter(dialect: str) -> ChatAdapter:
+    """The mapping for `dialect`, as a deployment names it.
+
+    Raises:
+        ConfigurationError: This release does not speak it.
+    """
+    return _found(CHAT_ADAPTERS, dialect, "chat")
+
+
+def embedding_adapter(dialect: str) -> EmbeddingAdapter:
+    """The embeddings mapping for `dialect`.
+
+    Raises:
+        ConfigurationError: This release does not speak it.
+    """
+    return _found(EMBEDDING_ADAPTERS, dialect, "embeddings")
+
+
+def _found(adapters: Mapping[str, AdapterT], dialect: str, kind: str) -> AdapterT:
+    adapter = adapters.get(dialect)
+    if adapter is None:
+        raise ConfigurationError(
+            f"this release does not speak the {kind} dialect {dialect!r}; it speaks {', '.join(sorted(adapters))}."
+            " Many providers also offer an OpenAI-compatible address: give `dialect: openai` and its `base_url`"
+        )
+    return adapter
