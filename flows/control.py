@@ -1,0 +1,50 @@
+"""Control steps that decide instead of working: `switch`."""
+
+from collections.abc import Mapping, Sequence
+
+from bridge.json_types import JsonValue
+from flows.engine_services import FlowExpressions
+from flows.plan import PlanStep
+from nodes.errors import InvalidInputError
+
+
+def choose(
+    step: PlanStep, expressions: FlowExpressions, roots: Mapping[str, JsonValue]
+) -> tuple[JsonValue, tuple[str, ...]]:
+    """What a switch takes: as its output shows it (a name, a list, or None), and as step ids.
+
+    Cases are tried in order; later ones are not evaluated. Raises NodeError.
+    """
+    cases = step.config.get("cases", ())
+    if not isinstance(cases, Sequence) or isinstance(cases, str):
+        raise InvalidInputError("cases must be a list of {if, then}")
+    for index, case in enumerate(cases):
+        if not isinstance(case, Mapping) or "if" not in case or "then" not in case:
+            raise InvalidInputError(f"case {index} must have `if` and `then`")
+        condition = case["if"]
+        holds = expressions.evaluate(condition, roots) if isinstance(condition, str) else condition
+        if not isinstance(holds, bool):
+            raise InvalidInputError(f"`if` of case {index} must be true or false, it is {holds!r}")
+        if holds:
+            return _taken(case["then"])
+    return _taken(step.config.get("default"))
+
+
+def is_wanted(step: PlanStep, expressions: FlowExpressions, roots: Mapping[str, JsonValue]) -> bool:
+    """Does the step's `when` hold? Raises NodeError when it is no boolean."""
+    if step.when is None:
+        return True
+    holds = expressions.evaluate(step.when, roots)
+    if not isinstance(holds, bool):
+        raise InvalidInputError(f"`when` must be true or false, it is {holds!r}")
+    return holds
+
+
+def _taken(names: JsonValue) -> tuple[JsonValue, tuple[str, ...]]:
+    if names is None:
+        return None, ()
+    if isinstance(names, str):
+        return names, (names,)
+    if isinstance(names, Sequence) and all(isinstance(name, str) for name in names):
+        return list(names), tuple(str(name) for name in names)
+    raise InvalidInputError("`then` and `default` name one step or a list of steps")

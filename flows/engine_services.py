@@ -1,0 +1,70 @@
+"""What the engine needs from the process it runs in: ports and settings, joined by whoever builds the process."""
+
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from bridge.clock import Clock, SystemClock
+from bridge.identifiers import NewId, new_id
+from bridge.json_types import JsonValue
+from flows.plan import Plan
+from flows.runs import EventBus, RunStore
+from nodes.context import HttpRules, ModelCaller
+
+LoadPlan = Callable[[str, str], Awaitable[Plan]]
+"""Organisation id and reference (`name@version`) -> the compiled flow. Raises NodeError when there is none."""
+
+
+class FlowExpressions(Protocol):
+    """Expressions as the engine uses them. Both methods raise nodes.errors.ExpressionError."""
+
+    def evaluate(self, expression: str, scope: Mapping[str, JsonValue]) -> JsonValue:
+        """The value of one expression, bare or in `${{ }}`."""
+        ...
+
+    def render(self, value: JsonValue, scope: Mapping[str, JsonValue]) -> JsonValue:
+        """`value` with every `${{ }}` inside replaced; a text that is one expression keeps its type."""
+        ...
+
+
+class OutcomeCache(Protocol):
+    """Earlier outcomes of steps with a cache rule. Losing an entry is harmless."""
+
+    async def get(self, key: str) -> tuple[JsonValue] | None:
+        """The stored output in a tuple of one; None on a miss."""
+        ...
+
+    async def put(self, key: str, output: JsonValue, *, ttl_s: float) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class EngineLimits:
+    """Times of the engine, in seconds. Tests make them short."""
+
+    lease_s: float = 30.0
+    renew_every_s: float = 10.0
+    cancel_poll_s: float = 1.0
+    """How often the stored cancel request is read while a run is going on."""
+    flush_after_s: float = 0.05
+    """A state younger than this may be replaced by the next one without ever being stored."""
+    cleanup_s: float = 300.0
+    """Limit of `on_failure` and of `finally`, each: what a stopped run may still do."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineServices:
+    """Everything a lane is handed. One object serves many runs."""
+
+    models: ModelCaller
+    expressions: FlowExpressions
+    store: RunStore
+    bus: EventBus
+    load_plan: LoadPlan
+    clock: Clock = field(default_factory=SystemClock)
+    http: HttpRules = field(default_factory=HttpRules)
+    new_id: NewId = new_id
+    cache: OutcomeCache | None = None
+    """Without one, a step's cache rule stores nothing and every step runs."""
+    limits: EngineLimits = field(default_factory=EngineLimits)
+    rng: random.Random = field(default_factory=random.Random)

@@ -1,0 +1,221 @@
+"""`run_step`: the one coroutine that executes a node, whatever calls it.
+
+It renders `with`, validates it into the node, and tries: a timeout per attempt, a deadline over all, retries by error
+class with backoff, jitter and Retry-After. It never raises for a step that fails; it answers a StepRun. Only
+CancelledError and StaleOwnerError leave it.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from bridge.call_record import CallContext, CallRecord
+from bridge.errors import BridgeError
+from bridge.json_types import JsonObject, JsonValue
+from flows.outcome_cache import cache_key
+from flows.plan import PlanStep
+from flows.retrying import is_covered, is_wanted, pause_s
+from flows.runs import StepRun
+from flows.step_errors import Failure, failure_of
+from flows.walk import Frame, Walk
+from nodes.context import NodeContext, StepFacts
+from nodes.errors import InvalidInputError
+from nodes.node import Node
+
+
+@dataclass(slots=True)
+class Tally:
+    """What the attempts of a step added up to."""
+
+    attempts: int = 0
+    cost_nano_usd: int | None = 0
+    model: str | None = None
+    provider: str | None = None
+    call_ids: dict[str, None] = field(default_factory=dict[str, None])
+
+    def add(self, call: CallRecord) -> None:
+        """Count a bridge call once. The model is the one that answered last, else the one tried last."""
+        if call.call_id in self.call_ids:
+            return
+        self.call_ids[call.call_id] = None
+        cost = call.cost_nano_usd
+        self.cost_nano_usd = None if cost is None or self.cost_nano_usd is None else self.cost_nano_usd + cost
+        if call.attempts:
+            self.model, self.provider = call.attempts[-1].model, call.attempts[-1].provider
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """How one attempt ended: with an output, or with a failure."""
+
+    output: JsonValue = None
+    failure: Failure | None = None
+
+
+async def run_step(walk: Walk, step: PlanStep, frame: Frame) -> StepRun:
+    """Execute the node once per attempt and answer its outcome. on_error is applied by the caller."""
+    clock = walk.services.clock
+    started_at = clock.now()
+    tally = Tally()
+    roots = frame.roots()
+    is_cached = False
+    deadline = asyncio.timeout(step.deadline_s)
+    try:
+        async with deadline:
+            node = _node(walk, step, roots)
+            key = cache_key(walk, step, node, roots)
+            found = await walk.services.cache.get(key) if key and walk.services.cache else None
+            if found is not None:
+                ended, is_cached = Attempt(output=found[0]), True
+            else:
+                ended = await _attempts(walk, step, frame, node, tally)
+                await _remember(walk, step, key, ended)
+    except TimeoutError:
+        if not deadline.expired():
+            raise
+        ended = Attempt(failure=Failure("timeout", f"not done within the deadline of {step.deadline_s:g} s"))
+    except Exception as error:  # noqa: BLE001  # rendering failed: the step's boundary
+        tally.attempts = 1
+        ended = Attempt(failure=failure_of(error, frame.path))
+    failure = ended.failure
+    return StepRun(
+        path=frame.path,
+        step=step.id,
+        type=step.type,
+        status="failed" if failure else "succeeded",
+        attempts=tally.attempts,
+        output=None if failure else ended.output,
+        error=failure.at(step.id, frame.path, max(1, tally.attempts), frame.item_index) if failure else None,
+        started_at=started_at,
+        finished_at=clock.now(),
+        cost_nano_usd=tally.cost_nano_usd,
+        model=tally.model,
+        provider=tally.provider,
+        call_ids=tuple(tally.call_ids),
+        fingerprint=step.fingerprint,
+        is_cached=is_cached,
+    )
+
+
+def has_expressions(value: JsonValue) -> bool:
+    """Is there a `${{` anywhere in `value`?"""
+    if isinstance(value, str):
+        return "${{" in value
+    if isinstance(value, Mapping):
+        return any(has_expressions(part) for part in value.values())
+    if isinstance(value, list | tuple):
+        return any(has_expressions(part) for part in value)
+    return False
+
+
+def _node(walk: Walk, step: PlanStep, roots: Mapping[str, JsonValue]) -> Node[Any]:
+    """The validated node; made once per walk where nothing in `with` depends on the run."""
+    fixed = walk.fixed_nodes.get(id(step))
+    if fixed is not None:
+        return fixed
+    cls = walk.node_types.get(step.type)
+    if cls is None:
+        raise InvalidInputError(f"this process knows no node type {step.type!r}")
+    late = {name: value for name, value in step.config.items() if name in cls.late_fields}
+    early = {name: value for name, value in step.config.items() if name not in cls.late_fields}
+    if not has_expressions(early):
+        node = cls.model_validate({**early, **late})
+        walk.fixed_nodes[id(step)] = node
+        return node
+    rendered = cast("JsonObject", walk.services.expressions.render(early, roots))
+    return cls.model_validate({**rendered, **late})
+
+
+async def _attempts(walk: Walk, step: PlanStep, frame: Frame, node: Node[Any], tally: Tally) -> Attempt:
+    rule = step.retry
+    expressions = walk.services.expressions
+    re_ask: str | None = None
+    while True:
+        tally.attempts += 1
+        ended = await _attempt(walk, step, frame, node, tally=tally, re_ask=re_ask)
+        failure = ended.failure
+        if tally.attempts >= rule.attempts:
+            return ended
+        if failure is None and rule.when is None:
+            return ended
+        if failure is not None and not is_covered(rule, failure):
+            return ended
+        error = failure.at(step.id, frame.path, tally.attempts, frame.item_index).to_json() if failure else None
+        if not is_wanted(rule, expressions, frame.roots(), {"error": error, "output": ended.output}):
+            return ended
+        _note_retry(walk, step, frame, tally)
+        re_ask = failure.message if failure and rule.mode == "re_ask" else None
+        asked_for = failure.retry_after_s if failure else None
+        await walk.services.clock.sleep(pause_s(rule, tally.attempts, asked_for, walk.services.rng))
+
+
+async def _attempt(
+    walk: Walk, step: PlanStep, frame: Frame, node: Node[Any], *, tally: Tally, re_ask: str | None
+) -> Attempt:
+    facts = StepFacts()
+    context = _context(walk, step, frame, attempt=tally.attempts, re_ask=re_ask, facts=facts)
+    limit = asyncio.timeout(step.timeout_s)
+    try:
+        async with limit:
+            output = await node.run(context)
+        return Attempt(output=output.model_dump(mode="json"))
+    except TimeoutError as error:
+        if limit.expired():
+            return Attempt(failure=Failure("timeout", f"no result within {step.timeout_s:g} s"))
+        return Attempt(failure=failure_of(error, frame.path))
+    except Exception as error:  # noqa: BLE001  # the flow step's boundary: whatever a node raises becomes its error
+        call: CallRecord | None = getattr(error, "call", None) if isinstance(error, BridgeError) else None
+        if call is not None:
+            facts.calls.append(call)
+        return Attempt(failure=failure_of(error, frame.path))
+    finally:
+        for call in facts.calls:
+            tally.add(call)
+
+
+def _context(
+    walk: Walk, step: PlanStep, frame: Frame, *, attempt: int, re_ask: str | None, facts: StepFacts
+) -> NodeContext:
+    run, services, recorder = walk.run, walk.services, walk.recorder
+    return NodeContext(
+        models=services.models,
+        call=CallContext(
+            org_id=run.org_id,
+            key_id=run.key_id,
+            user_id=run.user_id,
+            run_id=run.id,
+            step_path=frame.path,
+            flow=run.flow,
+            task=step.task or f"{run.flow}/{step.id}",
+        ),
+        clock=services.clock,
+        run_started_at=run.started_at or run.created_at,
+        expressions=services.expressions,
+        scope=frame.roots(),
+        http=services.http,
+        attempt=attempt,
+        re_ask=re_ask,
+        facts=facts,
+        on_token=(lambda text: recorder.token(frame.path, text)) if recorder.is_followed else None,
+    )
+
+
+def _note_retry(walk: Walk, step: PlanStep, frame: Frame, tally: Tally) -> None:
+    walk.recorder.note(
+        StepRun(
+            path=frame.path,
+            step=step.id,
+            type=step.type,
+            status="retrying",
+            attempts=tally.attempts,
+            started_at=walk.services.clock.now(),
+            cost_nano_usd=tally.cost_nano_usd,
+            fingerprint=step.fingerprint,
+        )
+    )
+
+
+async def _remember(walk: Walk, step: PlanStep, key: str | None, ended: Attempt) -> None:
+    if key and step.cache and walk.services.cache and ended.failure is None:
+        await walk.services.cache.put(key, ended.output, ttl_s=step.cache.ttl_s)

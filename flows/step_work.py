@@ -1,0 +1,214 @@
+"""One step of a block from start to stored outcome: reuse, `when`, what its type asks for, on_error, commit."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from bridge.json_types import JsonObject, JsonValue
+from flows.child_flow import child_outcome, child_output, child_plan, child_scope, outputs_of
+from flows.control import choose, is_wanted
+from flows.fanout import BODY_TYPE, fan_out
+from flows.plan import Block, Plan, PlanStep
+from flows.runs import StepRun
+from flows.step import run_step
+from flows.step_errors import Failure, failure_of, rule_for
+from flows.walk import Frame, Walk
+from nodes.errors import NodeError
+
+WhyCancelled = Callable[[], str | None]
+"""The reason when the engine cancelled the step itself; None when the whole walk is being interrupted."""
+
+
+class EndOfBlock(Protocol):
+    """What a step needs to know of a block it had walked."""
+
+    @property
+    def ended(self) -> Mapping[str, StepRun]: ...
+    @property
+    def views(self) -> Mapping[str, JsonValue]: ...
+    @property
+    def failures(self) -> tuple[StepRun, ...]: ...
+    def cancelled(self) -> StepRun | None: ...
+
+
+WalkBlock = Callable[[Walk, Plan, Block, Frame, WhyCancelled], Coroutine[Any, Any, EndOfBlock]]
+
+
+@dataclass(frozen=True, slots=True)
+class StepWork:
+    """The work of one step in one block."""
+
+    walk: Walk
+    plan: Plan
+    step: PlanStep
+    frame: Frame
+    why_cancelled: WhyCancelled
+    walk_block: WalkBlock
+
+    async def run(self) -> StepRun:
+        """The outcome, stored where it must be. Raises StaleOwnerError; CancelledError when interrupted."""
+        stored = self.walk.reusable(self.frame.path, self.step)
+        if stored is not None:
+            self._adopt_inner()
+            return stored
+        try:
+            if not is_wanted(self.step, self.walk.services.expressions, self.frame.roots()):
+                return self._noted(self._outcome("skipped", reason="when"))
+        except NodeError as error:
+            return await self._kept(self._failed(failure_of(error, self.frame.path)))
+        try:
+            return await self.frame.caller.call(self.frame.path, self.frame.after, self._execute)
+        except asyncio.CancelledError:
+            return self._cancelled_or_raise()
+
+    async def _execute(self) -> StepRun:
+        started = self.walk.services.clock.now()
+        if not self.step.is_replayable:
+            await self.walk.lease.ensure()
+        self.walk.recorder.note(replace(self._outcome("running"), started_at=started))
+        try:
+            outcome = await self._perform()
+        except asyncio.CancelledError:
+            return replace(self._cancelled_or_raise(), started_at=started, finished_at=self.walk.services.clock.now())
+        return await self._kept(outcome)
+
+    def _cancelled_or_raise(self) -> StepRun:
+        reason = self.why_cancelled()
+        if reason is None:
+            raise asyncio.CancelledError
+        return self._noted(self._outcome("cancelled", reason=reason))
+
+    async def _perform(self) -> StepRun:
+        if self.step.foreach is not None:
+            return await fan_out(self.walk, self.step, self.frame, self.step.foreach, self._item)
+        return await self._once(self.frame)
+
+    async def _item(self, frame: Frame) -> StepRun:
+        """One item: a body walks its block; a step with the foreach modifier runs, stored under its own path."""
+        if self.step.type == BODY_TYPE and self.step.body is not None:
+            return await self._body(self.step.body, frame)
+        stored = self.walk.reusable(frame.path, self.step)
+        if stored is not None:
+            return self._noted(stored)
+
+        async def work() -> StepRun:
+            if not self.step.is_replayable:
+                await self.walk.lease.ensure()
+            return await self._stored(await self._once(frame))
+
+        return await frame.caller.call(frame.path, frame.after, work)
+
+    async def _once(self, frame: Frame) -> StepRun:
+        started = self.walk.services.clock.now()
+        try:
+            if self.step.type == "switch":
+                outcome = self._switch(frame)
+            elif self.step.type == "flow":
+                outcome = await self._child(frame)
+            else:
+                return await run_step(self.walk, self.step, frame)
+        except NodeError as error:
+            outcome = self._failed(failure_of(error, frame.path), frame)
+        return replace(outcome, started_at=started, finished_at=self.walk.services.clock.now())
+
+    def _switch(self, frame: Frame) -> StepRun:
+        shown, taken = choose(self.step, self.walk.services.expressions, frame.roots())
+        return replace(self._outcome("succeeded"), attempts=1, output={"taken": shown}, taken=taken)
+
+    async def _child(self, frame: Frame) -> StepRun:
+        plan = await child_plan(self.walk, self.plan, self.step)
+        scope = child_scope(self.walk, plan, self.step, frame)
+        inner = replace(frame, path=f"{frame.path}.", scope=scope, after=(), item_index=None)
+        end = await self.walk_block(self.walk, plan, plan.block, inner, self.why_cancelled)
+        self._raise_when_cancelled()
+        errors = [step.error for step in end.failures if step.error is not None]
+        visible = scope.with_all(end.views, {}).everything()
+        outputs, problems = outputs_of(self.walk, plan.outputs, visible, may_lack=bool(errors))
+        ended = list(end.ended.values())
+        outcome = child_outcome(self.walk, self.step, frame, ended, [*errors, *problems])
+        if outcome.status != "succeeded":
+            return outcome
+        return replace(outcome, output=child_output(self.walk, outcome, outputs))
+
+    async def _body(self, body: Block, frame: Frame) -> StepRun:
+        inner = replace(frame, path=f"{frame.path}.")
+        end = await self.walk_block(self.walk, self.plan, body, inner, self.why_cancelled)
+        self._raise_when_cancelled()
+        outcome = child_outcome(
+            self.walk,
+            self.step,
+            frame,
+            list(end.ended.values()),
+            [step.error for step in end.failures if step.error is not None],
+        )
+        final = end.ended.get(body.final or body.steps[-1].id)
+        return outcome if outcome.status != "succeeded" or final is None else replace(outcome, output=final.output)
+
+    def _raise_when_cancelled(self) -> None:
+        """An inner block that was stopped ends quietly; the step around it must not look finished."""
+        if self.why_cancelled() is not None:
+            raise asyncio.CancelledError
+
+    def _adopt_inner(self) -> None:
+        """Stored outcomes below a reused step belong to this walk's record too."""
+        path = self.frame.path
+        for stored_path, stored in self.walk.stored.items():
+            if stored_path.startswith((f"{path}[", f"{path}.")):
+                self.walk.steps.setdefault(stored_path, stored)
+
+    async def _kept(self, outcome: StepRun) -> StepRun:
+        return await self._stored(self._handled(outcome))
+
+    async def _stored(self, outcome: StepRun) -> StepRun:
+        """Commit what must not happen twice before anything depends on it; leave the rest for the next write."""
+        if self.step.is_replayable:
+            return self._noted(outcome)
+        self.walk.steps[outcome.path] = outcome
+        await self.walk.recorder.commit(outcome)
+        return outcome
+
+    def _noted(self, outcome: StepRun) -> StepRun:
+        self.walk.steps[outcome.path] = outcome
+        self.walk.recorder.note(outcome)
+        return outcome
+
+    def _handled(self, outcome: StepRun) -> StepRun:
+        """on_error applied: the status stays `failed`, what follows goes on."""
+        error = outcome.error
+        if outcome.status != "failed" or error is None:
+            return outcome
+        rule = rule_for(self.step.on_error, error.error_class)
+        if rule is None or rule.action == "fail":
+            return outcome
+        if self.walk.is_budget_stop(outcome) and "budget" not in rule.on:
+            return outcome
+        if rule.action == "goto":
+            return replace(outcome, is_error_handled=True, taken=(rule.goto,) if rule.goto else ())
+        if rule.action == "default":
+            return replace(outcome, is_error_handled=True, output=self._default(rule.default))
+        return replace(outcome, is_error_handled=True)
+
+    def _default(self, value: JsonValue) -> JsonValue:
+        """The whole output of a step whose error took a default; fields it does not name are null."""
+        cls = self.walk.node_types.get(self.step.type)
+        if self.step.foreach is not None or cls is None or not isinstance(value, Mapping):
+            return value
+        properties = cls.output_schema(self.step.config).get("properties")
+        lacking: JsonObject = dict.fromkeys(properties) if isinstance(properties, Mapping) else {}
+        return {**lacking, **value}
+
+    def _failed(self, failure: Failure, frame: Frame | None = None) -> StepRun:
+        at = frame or self.frame
+        error = failure.at(self.step.id, at.path, 1, at.item_index)
+        return replace(self._outcome("failed"), path=at.path, attempts=1, error=error)
+
+    def _outcome(self, status: Any, *, reason: str | None = None) -> StepRun:
+        return StepRun(
+            path=self.frame.path,
+            step=self.step.id,
+            type=self.step.type,
+            status=status,
+            reason=reason,
+            fingerprint=self.step.fingerprint,
+        )
