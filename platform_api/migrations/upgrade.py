@@ -1,0 +1,103 @@
+"""Bring a database to the newest revision, or ask how far it is. Of several processes that try, one does the work."""
+
+import asyncio
+import fcntl
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+
+from platform_api.database.session import Database
+
+FOLDER = Path(__file__).parent
+LOCK_WAIT_S = 60.0
+ADVISORY_LOCK = 0x6D625F6462  # "mb_db"
+
+
+class MigrationLockError(TimeoutError):
+    """Another process holds the migration lock for too long."""
+
+
+async def upgrade(database: Database, revision: str = "head") -> None:
+    """Migrate forward; nothing happens when the database is there already. Makes a SQLite file's folder.
+
+    Raises:
+        MigrationLockError: Another process has been migrating for a minute.
+    """
+    async with _locked(database):
+        await _run(database, lambda config: command.upgrade(config, revision))
+
+
+async def downgrade(database: Database, revision: str = "base") -> None:
+    """Migrate backward."""
+    async with _locked(database):
+        await _run(database, lambda config: command.downgrade(config, revision))
+
+
+async def is_at_head(database: Database) -> bool:
+    """Is every migration of this release applied?"""
+    async with database.engine.connect() as connection:
+        current = await connection.run_sync(lambda sync: MigrationContext.configure(sync).get_current_revision())
+    return current == head()
+
+
+def head() -> str | None:
+    """The newest revision of this release."""
+    return ScriptDirectory.from_config(_config()).get_current_head()
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(FOLDER))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+async def _run(database: Database, action: Callable[[Config], None]) -> None:
+    def with_connection(connection: Connection) -> None:
+        config = _config()
+        config.attributes["connection"] = connection
+        action(config)
+
+    async with database.engine.connect() as connection:
+        await connection.run_sync(with_connection)
+        await connection.commit()
+
+
+@asynccontextmanager
+async def _locked(database: Database) -> AsyncGenerator[None]:
+    """SQLite: a file lock beside the database. PostgreSQL: an advisory lock of a session of its own."""
+    if not database.is_sqlite:
+        async with database.engine.connect() as connection:
+            await connection.execute(text("select pg_advisory_lock(:lock)"), {"lock": ADVISORY_LOCK})
+            try:
+                yield
+            finally:
+                await connection.execute(text("select pg_advisory_unlock(:lock)"), {"lock": ADVISORY_LOCK})
+        return
+    path = Path(database.url.database or "")
+    if str(path) in ("", ".", ":memory:"):
+        yield
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_name(path.name + ".migrating").open("w") as lock:
+        await _wait_for(lock.fileno())
+        yield
+
+
+async def _wait_for(descriptor: int) -> None:
+    deadline = asyncio.get_running_loop().time() + LOCK_WAIT_S
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if asyncio.get_running_loop().time() > deadline:
+                raise MigrationLockError("another process has been migrating the database for a minute") from None
+            await asyncio.sleep(0.05)
+        else:
+            return
