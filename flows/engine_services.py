@@ -3,7 +3,7 @@
 import random
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from bridge.clock import Clock, SystemClock
 from bridge.identifiers import NewId, new_id
@@ -11,6 +11,7 @@ from bridge.json_types import JsonValue
 from flows.plan import Plan
 from flows.runs import EventBus, RunStore
 from nodes.context import HttpRules, ModelCaller
+from nodes.node import Node, node_types
 
 LoadPlan = Callable[[str, str], Awaitable[Plan]]
 """Organisation id and reference (`name@version`) -> the compiled flow. Raises NodeError when there is none."""
@@ -68,3 +69,5 @@ class EngineServices:
     """Without one, a step's cache rule stores nothing and every step runs."""
     limits: EngineLimits = field(default_factory=EngineLimits)
     rng: random.Random = field(default_factory=random.Random)
+    node_types: Mapping[str, type[Node[Any]]] = field(default_factory=node_types)
+    """What steps may be, by the name flows use; all registered types, looked up once."""

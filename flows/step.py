@@ -114,7 +114,7 @@ def _node(walk: Walk, step: PlanStep, roots: Mapping[str, JsonValue]) -> Node[An
     fixed = walk.fixed_nodes.get(id(step))
     if fixed is not None:
         return fixed
-    cls = walk.node_types.get(step.type)
+    cls = walk.services.node_types.get(step.type)
     if cls is None:
         raise InvalidInputError(f"this process knows no node type {step.type!r}")
     late = {name: value for name, value in step.config.items() if name in cls.late_fields}

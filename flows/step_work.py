@@ -191,7 +191,7 @@ class StepWork:
 
     def _default(self, value: JsonValue) -> JsonValue:
         """The whole output of a step whose error took a default; fields it does not name are null."""
-        cls = self.walk.node_types.get(self.step.type)
+        cls = self.walk.services.node_types.get(self.step.type)
         if self.step.foreach is not None or cls is None or not isinstance(value, Mapping):
             return value
         properties = cls.output_schema(self.step.config).get("properties")

@@ -56,7 +56,6 @@ class Walk:
     run: Run
     recorder: Recorder
     lease: LeaseGuard
-    node_types: Mapping[str, type[Node[Any]]]
     stored: Mapping[str, StepRun] = field(default_factory=dict[str, StepRun])
     """Outcomes of an earlier walk over the same run, by path."""
     steps: dict[str, StepRun] = field(default_factory=dict[str, StepRun])

@@ -16,7 +16,6 @@ from flows.recorder import Recorder
 from flows.runs import Run, RunOwner, RunStatus, StepError, StepRun
 from flows.scopes import Scope, closing_root, errors_view, run_scope, step_view
 from flows.walk import Frame, LeaseGuard, StepCaller, Walk
-from nodes.node import node_types
 
 CANCELLED = "cancelled"
 
@@ -40,7 +39,6 @@ class Walker:
             run=self._run,
             recorder=self._recorder,
             lease=lease,
-            node_types=node_types(),
         )
         self._main: BlockWalk | None = None
         self._is_cancel_wanted = False
