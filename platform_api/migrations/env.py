@@ -1,4 +1,4 @@
-"""Alembic's entry. The connection comes from `migrations/upgrade.py`, which holds the lock and owns the engine."""
+"""Alembic's entry. The connection comes from `migrations/runner.py`, which holds the lock and owns the engine."""
 
 from typing import Any, Literal
 

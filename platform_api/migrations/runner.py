@@ -17,23 +17,52 @@ from platform_api.database.session import Database
 FOLDER = Path(__file__).parent
 LOCK_WAIT_S = 60.0
 ADVISORY_LOCK = 0x6D625F6462  # "mb_db"
+GRANTS = text("""
+do $$ begin
+  if exists (select from pg_roles where rolname = 'app') and current_user <> 'app' then
+    grant usage on schema public to app;
+    grant select, insert, update, delete on all tables in schema public to app;
+    grant usage on all sequences in schema public to app;
+    revoke update, delete on audit_events from app;
+    revoke insert, update, delete on alembic_version from app;
+  end if;
+end $$
+""")
 
 
 class MigrationLockError(TimeoutError):
     """Another process holds the migration lock for too long."""
 
 
-async def upgrade(database: Database, revision: str = "head") -> None:
+def upgrade(address: str, revision: str = "head") -> None:
+    """Migrate the database at `address` forward; for the command line and other callers without an event loop."""
+
+    async def migrate() -> None:
+        database = Database(address)
+        try:
+            await upgrade_database(database, revision)
+        finally:
+            await database.aclose()
+
+    asyncio.run(migrate())
+
+
+async def upgrade_database(database: Database, revision: str = "head") -> None:
     """Migrate forward; nothing happens when the database is there already. Makes a SQLite file's folder.
+
+    On PostgreSQL the role `app`, where it exists, may then read and write rows but own nothing.
 
     Raises:
         MigrationLockError: Another process has been migrating for a minute.
     """
     async with _locked(database):
         await _run(database, lambda config: command.upgrade(config, revision))
+        if not database.is_sqlite:
+            async with database.engine.begin() as connection:
+                await connection.execute(GRANTS)
 
 
-async def downgrade(database: Database, revision: str = "base") -> None:
+async def downgrade_database(database: Database, revision: str = "base") -> None:
     """Migrate backward."""
     async with _locked(database):
         await _run(database, lambda config: command.downgrade(config, revision))
