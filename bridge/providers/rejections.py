@@ -24,6 +24,7 @@ from bridge.errors import (
     RejectedError,
     UnavailableError,
 )
+from bridge.json_types import JsonObject
 
 MAX_MESSAGE_CHARS = 600
 MAX_RETRY_AFTER_S = 86_400.0
@@ -144,6 +145,21 @@ class _Complaint:
 def to_error(status: int, headers: Mapping[str, str], body: bytes, target: Deployment) -> ProviderError:
     """The error for a reply whose status is not 2xx. `headers` have lower-case names."""
     return _error(status, _complaint_of(_decoded(body)), retry_after_s(headers), target)
+
+
+def decoded_reply(body: bytes, target: Deployment) -> JsonObject:
+    """The JSON object in the body of a 2xx reply.
+
+    Raises:
+        MalformedReplyError: It is no JSON object.
+    """
+    try:
+        payload = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise MalformedReplyError(f"{target.name}: the reply is no JSON", deployment=target.name) from error
+    if not isinstance(payload, dict):
+        raise MalformedReplyError(f"{target.name}: the reply is no JSON object", deployment=target.name)
+    return cast("JsonObject", payload)
 
 
 def in_band_error(payload: object, target: Deployment) -> ProviderError:

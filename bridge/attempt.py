@@ -1,0 +1,141 @@
+"""One call to one deployment: dialect + transport + usage + cost -> a response or a ProviderError, and a record."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from bridge.attempt_meter import NOTHING, AttemptMeter, OnRecord, Produced
+from bridge.attempt_stream import AttemptLimits, AttemptStream, Exchange, unforeseen
+from bridge.call_record import AttemptRecord
+from bridge.catalog.deployments import Deployment
+from bridge.catalog.prices import Prices
+from bridge.chat import ChatRequest, ChatResponse
+from bridge.clock import Clock
+from bridge.errors import AttemptTimeoutError, BridgeError, ConfigurationError, ContentFilterError, ProviderError
+from bridge.identifiers import NewId
+from bridge.providers.adapter import chat_adapter
+from bridge.providers.rejections import decoded_reply, to_error
+from bridge.streaming import ChunkFold, chunks_of
+from bridge.tokens import TokenEstimator
+from bridge.transport import Transport
+
+__all__ = ["AttemptLimits", "AttemptRunner", "AttemptStream", "Attempted", "OnRecord", "record_of"]
+
+HTTP = "http"
+"""The transport of every provider that has none of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempted:
+    """An answer and its record."""
+
+    response: ChatResponse
+    record: AttemptRecord
+
+
+def record_of(error: ProviderError) -> AttemptRecord | None:
+    """The record of the attempt that failed with `error`; None when none was made."""
+    return error.record if isinstance(error.record, AttemptRecord) else None
+
+
+class AttemptRunner:
+    """Makes attempts. `transports` are by provider name; the one named `http` serves all others."""
+
+    def __init__(
+        self,
+        transports: Mapping[str, Transport],
+        prices: Prices,
+        clock: Clock,
+        new_id: NewId,
+        *,
+        estimator: TokenEstimator | None = None,
+    ) -> None:
+        self._transports = transports
+        self._prices = prices
+        self._clock = clock
+        self._new_id = new_id
+        self._estimator = estimator or TokenEstimator()
+
+    async def complete(
+        self, request: ChatRequest, target: Deployment, limits: AttemptLimits, *, on_record: OnRecord | None = None
+    ) -> Attempted:
+        """The whole answer of `target`. `on_record` hears of the attempt whatever its end, cancellation included.
+
+        Raises:
+            ProviderError: The attempt failed; `record_of(error)` tells what it cost.
+            ConfigurationError: The deployment's dialect or address cannot be used.
+        """
+        exchange = self._exchange(request, target, limits)
+        meter = self._meter(request, target, on_record)
+        try:
+            response = await _fetched(exchange)
+        except ProviderError as error:
+            meter.failed(error, NOTHING)
+            raise
+        except asyncio.CancelledError:
+            meter.cancelled(NOTHING)
+            raise
+        except BridgeError:
+            raise
+        except Exception as problem:
+            error = unforeseen(problem, target)
+            meter.failed(error, NOTHING)
+            raise error from problem
+        produced = Produced(response.usage, _content_bytes(response))
+        if response.finish_reason == "content_filter" and produced.content_bytes == 0:
+            error = ContentFilterError(f"{target.name}: its content filter stopped the answer", deployment=target.name)
+            meter.failed(error, produced)
+            raise error
+        response = replace(response, usage=meter.settled_usage(produced))
+        return Attempted(response, meter.succeeded(response))
+
+    def stream(
+        self, request: ChatRequest, target: Deployment, limits: AttemptLimits, *, on_record: OnRecord | None = None
+    ) -> AttemptStream:
+        """The answer piece by piece. Nothing is sent before the first item is asked for.
+
+        Raises:
+            ConfigurationError: The deployment's dialect cannot be used.
+        """
+        return AttemptStream(
+            self._exchange(request, target, limits), begin=lambda: self._meter(request, target, on_record)
+        )
+
+    def _exchange(self, request: ChatRequest, target: Deployment, limits: AttemptLimits) -> Exchange:
+        transport = self._transports.get(target.provider) or self._transports.get(HTTP)
+        if transport is None:
+            raise ConfigurationError(f"no transport for provider {target.provider!r}")
+        return Exchange(chat_adapter(target.dialect), transport, request, target, limits)
+
+    def _meter(self, request: ChatRequest, target: Deployment, on_record: OnRecord | None) -> AttemptMeter:
+        return AttemptMeter(
+            self._new_id(),
+            request,
+            target,
+            prices=self._prices,
+            clock=self._clock,
+            estimator=self._estimator,
+            on_record=on_record,
+        )
+
+
+async def _fetched(exchange: Exchange) -> ChatResponse:
+    target, limits = exchange.target, exchange.limits
+    wire = exchange.adapter.build(exchange.request, target, stream=False)
+    try:
+        async with asyncio.timeout(limits.total_s):
+            reply = await exchange.transport.send(wire, target, limits=limits.timeouts())
+    except TimeoutError as error:
+        raise AttemptTimeoutError(
+            f"{target.name}: no answer in {limits.total_s:g} s", deployment=target.name
+        ) from error
+    if not 200 <= reply.status < 300:
+        raise to_error(reply.status, reply.headers, reply.body, target)
+    return exchange.adapter.parse(decoded_reply(reply.body, target), target)
+
+
+def _content_bytes(response: ChatResponse) -> int:
+    total = ChunkFold()
+    for chunk in chunks_of(response):
+        total.add(chunk)
+    return total.content_bytes
