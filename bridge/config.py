@@ -88,6 +88,15 @@ class ModelConfig(Frozen):
     alias_default: bool | None = Field(default=None, description="Is it a candidate of the built-in aliases?")
 
 
+class ScoreWeights(Frozen):
+    """How much each term counts for `balanced`; only their ratio matters."""
+
+    cost: float = Field(default=0.0, ge=0)
+    latency: float = Field(default=0.0, ge=0)
+    quality: float = Field(default=0.0, ge=0)
+    reliability: float = Field(default=0.0, ge=0)
+
+
 class AliasConfig(Frozen):
     """A public name: candidates, constraints and the policy that chooses."""
 
@@ -108,6 +117,9 @@ class AliasConfig(Frozen):
     deadline_s: float | None = Field(default=None, gt=0)
     on_content_filter: Literal["stop", "fallback"] = "stop"
     epsilon: float | None = Field(default=None, ge=0, lt=1, description="For `balanced`: quality that may be given up.")
+    score_weights: ScoreWeights | None = Field(
+        default=None, description="For `balanced`: None lets price alone decide."
+    )
 
 
 class RetryConfig(Frozen):

@@ -1,11 +1,79 @@
-"""The router's input and output as values: a Snapshot of the world goes in, a Decision comes out.
+"""The router's input and output as values: a question and a Snapshot of the world go in, a Decision comes out.
 
-A Decision holds everything needed to explain it and to take it again: same request, snapshot and seed, same plan.
+A Decision holds everything needed to explain it and to take it again: same question, snapshot and seed, same plan.
+`Decision.from_json(decision.to_json())` is the same Decision, so a logged one can be re-executed.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cache
 
+from pydantic import TypeAdapter
+
+from bridge.chat import Policy
 from bridge.json_types import JsonValue
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """One deployment that a request might go to, with the facts that do not change from call to call."""
+
+    deployment: str
+    model: str
+    provider: str
+    is_fallback: bool = False
+    off_reason: str | None = None
+    """Why it cannot be used at all: its provider's key is missing, for one."""
+    capabilities: tuple[str, ...] = ()
+    context_window: int | None = None
+    max_output_tokens: int | None = None
+    regions: tuple[str, ...] = ()
+    weight: float = 1.0
+    input_usd_per_mtok: float | None = None
+    output_usd_per_mtok: float | None = None
+    cost_usd: float | None = None
+    """Expected cost of this request there; None when the price is unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Constraints:
+    """What a deployment must meet. None and empty: no constraint."""
+
+    context_window: int | None = None
+    regions: tuple[str, ...] = ()
+    max_input_usd_per_mtok: float | None = None
+    max_output_usd_per_mtok: float | None = None
+    max_cost_usd: float | None = None
+    max_latency_s: float | None = None
+    quality_floor: float | None = None
+    needs_known_price: bool = False
+    """A budget applies: what cannot be priced cannot be reserved."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingQuestion:
+    """Everything about a request and its alias that the router looks at."""
+
+    requested: str
+    alias: str | None
+    policy: Policy
+    task: str
+    offers: tuple[Offer, ...]
+    needs: tuple[str, ...] = ()
+    """Capabilities the request cannot do without."""
+    input_tokens: int = 0
+    """Estimated."""
+    output_tokens: int = 0
+    """Expected."""
+    max_output_tokens: int | None = None
+    """What the request asks for at most."""
+    constraints: Constraints = field(default_factory=Constraints)
+    epsilon: float = 0.1
+    """`balanced`: share of the best quality that may be given up for a lower price."""
+    latency_target_s: float = 10.0
+    """`balanced`: wanted p95."""
+    score_weights: dict[str, float] = field(default_factory=dict[str, float])
+    """`balanced`: weights of cost, latency, quality and reliability; empty: price alone decides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +83,7 @@ class DeploymentState:
     circuit: str = "closed"
     """closed, half_open or open."""
     retry_at_s: float = 0.0
-    """Seconds from the snapshot until an open circuit may be probed."""
+    """Seconds from the snapshot until an open circuit may be probed, or until a pause it asked for is over."""
     success_share: float | None = None
     ttft_s: float | None = None
     s_per_output_token: float | None = None
@@ -80,8 +148,25 @@ class Decision:
     attempts: tuple[str, ...]
     """Deployment names in the order they are to be tried."""
     candidates: tuple[Candidate, ...]
+    """Kept ones in the order of `attempts`, then the dropped ones."""
     snapshot: Snapshot
+    question: RoutingQuestion | None = None
 
     def to_json(self) -> dict[str, JsonValue]:
-        """The decision as stored with a call and shown by `--explain`; the snapshot included."""
+        """The decision as stored with a call and shown by `--explain`; question and snapshot included."""
         return asdict(self)
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, JsonValue]) -> "Decision":
+        """The decision that `to_json` wrote, also after a trip through JSON text."""
+        return _adapter().validate_python(dict(stored))
+
+    @property
+    def dropped(self) -> dict[str, str]:
+        """Deployment -> why it is no candidate."""
+        return {c.deployment: c.reason for c in self.candidates if not c.is_eligible}
+
+
+@cache
+def _adapter() -> TypeAdapter[Decision]:
+    return TypeAdapter(Decision)

@@ -1,36 +1,16 @@
 """What a node is given when it runs, and the ports it may ask for."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
 from bridge.call_record import CallContext, CallRecord
-from bridge.chat import ChatRequest, ChatResponse, StreamChunk
+from bridge.chat import ChatRequest
 from bridge.clock import Clock
 from bridge.errors import BridgeError
 from bridge.json_types import JsonObject, JsonValue
-
-
-@dataclass(frozen=True, slots=True)
-class ChatResult:
-    """An answer and the record of how it was obtained."""
-
-    response: ChatResponse
-    parsed: JsonValue
-    """The validated JSON when the request had a response format, else None."""
-    record: CallRecord
-
-
-class ChatStream(Protocol):
-    """A streamed answer: iterate the chunks, then read `result`."""
-
-    def __aiter__(self) -> AsyncIterator[StreamChunk]: ...
-
-    @property
-    def result(self) -> ChatResult:
-        """The folded answer; only after the iteration has ended."""
-        ...
+from bridge.result import ChatResult, ChatStream
 
 
 class ModelCaller(Protocol):

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from bridge.catalog.entries import ModelEntry
 from bridge.catalog.known_providers import KNOWN_PROVIDERS
-from bridge.config import CredentialConfig, ProviderConfig
+from bridge.config import BridgeConfig, CredentialConfig, ProviderConfig
 from bridge.errors import ConfigurationError
 
 
@@ -38,6 +38,43 @@ class CredentialSource(Protocol):
     """Where a tenant's own provider keys come from. None: the operator's key is used."""
 
     def api_key(self, org_id: str, provider: str) -> str | None: ...
+
+
+class Deployments:
+    """All deployments a configuration makes possible, and why others are not.
+
+    Raises:
+        ConfigurationError: A provider that is not known by name lacks `dialect` or `base_url`.
+    """
+
+    def __init__(self, config: BridgeConfig) -> None:
+        self._providers = config.providers
+        self._made: dict[str, tuple[Deployment, ...]] = {}
+        for name, provider in config.providers.items():
+            resolved_dialect(name, provider)
+            _base_url(name, provider, provider)
+
+    def of(self, entry: ModelEntry) -> tuple[Deployment, ...]:
+        """The places where the model can be called now; empty when its provider is off."""
+        if entry.name not in self._made:
+            config = self._providers.get(entry.provider)
+            usable = config is not None and config.enabled
+            self._made[entry.name] = deployments_of(entry, config) if config is not None and usable else ()
+        return self._made[entry.name]
+
+    def off_reason(self, provider: str) -> str:
+        """Why `of` is empty for the provider's models, in plain words."""
+        config = self._providers.get(provider)
+        if config is not None:
+            return provider_problem(provider, config) or "it has no usable site"
+        known = KNOWN_PROVIDERS.get(provider)
+        hint = f"; set {known.key_variable}" if known is not None and known.key_variable else ""
+        return f"not configured under `providers`{hint}"
+
+    def unavailable(self) -> dict[str, str]:
+        """Provider -> why it is off, of the configured ones."""
+        problems = ((name, provider_problem(name, config)) for name, config in self._providers.items())
+        return {name: problem for name, problem in problems if problem is not None}
 
 
 def provider_problem(name: str, config: ProviderConfig) -> str | None:
@@ -76,16 +113,12 @@ def deployments_of(entry: ModelEntry, config: ProviderConfig) -> tuple[Deploymen
 
 
 def _deployment(name: str, entry: ModelEntry, config: ProviderConfig, credential: CredentialConfig) -> Deployment:
-    known = KNOWN_PROVIDERS.get(entry.provider)
-    base_url = credential.base_url or config.base_url or (known.base_url if known else None)
-    if base_url is None:
-        raise ConfigurationError(f"providers.{entry.provider}: give it `base_url`")
     return Deployment(
         name=name,
         provider=entry.provider,
         model_id=entry.model_id,
         dialect=resolved_dialect(entry.provider, config),
-        base_url=base_url.rstrip("/"),
+        base_url=_base_url(entry.provider, config, credential),
         entry=entry,
         api_key=credential.key_text or config.key_text,
         region=credential.region or config.region,
@@ -93,6 +126,14 @@ def _deployment(name: str, entry: ModelEntry, config: ProviderConfig, credential
         headers=config.headers,
         timeout_s=config.timeout_s,
     )
+
+
+def _base_url(provider: str, config: ProviderConfig, credential: CredentialConfig) -> str:
+    known = KNOWN_PROVIDERS.get(provider)
+    base_url = credential.base_url or config.base_url or (known.base_url if known else None)
+    if base_url is None:
+        raise ConfigurationError(f"providers.{provider}: give it `base_url`")
+    return base_url.rstrip("/")
 
 
 def _credential_problem(provider: str, config: ProviderConfig, credential: CredentialConfig) -> str | None:
