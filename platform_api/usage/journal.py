@@ -13,8 +13,10 @@ import fcntl
 import logging
 import os
 import struct
+import time
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -96,16 +98,27 @@ class JournalLock:
             self._fd = None
 
 
+def _claimed(folder: Path) -> JournalLock:
+    """The folder's lock. Somebody who looks for dead writers may hold, or remove, a folder made this instant."""
+    for _ in range(20):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = JournalLock(folder)
+        with suppress(FileNotFoundError):
+            if lock.take():
+                if (folder / "lock").exists():
+                    return lock
+                lock.release()
+        time.sleep(0.01)
+    raise JournalError(f"the journal {folder} belongs to another process")
+
+
 class Journal:
     """The journal of this process. A CallSink: `record` costs one write."""
 
     def __init__(self, root: Path, writer_id: str, *, rotate_bytes: int = 8 * 1024 * 1024) -> None:
         self.writer_id = writer_id
         self.folder = root / writer_id
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._lock = JournalLock(self.folder)
-        if not self._lock.take():
-            raise JournalError(f"the journal {self.folder} belongs to another process")
+        self._lock = _claimed(self.folder)
         self._rotate_bytes = rotate_bytes
         self._encoder = msgspec.json.Encoder()
         self._unwritten: list[bytes] = []

@@ -1,0 +1,153 @@
+"""Journalled calls as rows of `calls` and `ledger`. Pure mapping."""
+
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from bridge.call_record import AttemptRecord, BudgetScope, CallContext, ScopeKind
+from platform_api.budgets.settlement import LostHold, SpentCall
+from platform_api.database.upserts import storable
+from platform_api.usage.journal import StoredCall
+
+Record = dict[str, Any]
+
+LOST = "the process ended before the outcome of this call was recorded; counted at what was reserved for it"
+
+
+def call_record(call: StoredCall) -> Record:
+    """The row of a call."""
+    context = call.context
+    return {
+        "id": UUID(call.call_id),
+        "org_id": UUID(context.org_id),
+        "key_id": _id(context.key_id),
+        "user_id": _id(context.user_id),
+        "run_id": _id(context.run_id),
+        "step_path": context.step_path,
+        "flow": context.flow,
+        "task": context.task,
+        "request_id": context.request_id,
+        "requested": call.requested[:200],
+        "alias": call.alias,
+        "decision": storable(msgspec.json.decode(call.decision)),
+        "status": call.status,
+        "cache": call.cache,
+        "is_stream": call.is_stream,
+        "error_class": call.error_class,
+        "error_message": storable(call.error_message),
+        "re_asks": call.re_asks,
+        "started_at": call.started_at,
+        "finished_at": call.finished_at,
+    }
+
+
+def ledger_record(call: StoredCall, position: int, attempt: AttemptRecord) -> Record:
+    """The row of one attempt."""
+    usage = attempt.usage
+    return {
+        "attempt_id": UUID(attempt.attempt_id),
+        "org_id": UUID(call.context.org_id),
+        "call_id": UUID(call.call_id),
+        "position": position,
+        "deployment": attempt.deployment,
+        "provider": attempt.provider,
+        "model": attempt.model,
+        "outcome": attempt.outcome,
+        "error_class": attempt.error_class,
+        "error_message": storable(attempt.error_message),
+        "status": attempt.status,
+        "finish_reason": attempt.finish_reason,
+        "usage": None if usage is None else msgspec.to_builtins(usage),
+        "input_tokens": 0 if usage is None else usage.input_tokens,
+        "output_tokens": 0 if usage is None else usage.output_tokens,
+        "price_row": None if attempt.price is None else attempt.price.row,
+        "price_data_version": None if attempt.price is None else attempt.price.data_version,
+        "cost_nano_usd": attempt.cost_nano_usd,
+        "provider_cost_nano_usd": attempt.provider_cost_nano_usd,
+        "is_estimated": attempt.is_estimated,
+        "duration_ms": attempt.duration_ms,
+        "ttft_ms": attempt.ttft_ms,
+        "at": attempt.started_at,
+        "corrects": None,
+    }
+
+
+def spent_call(call: StoredCall) -> SpentCall:
+    """What the call means to budgets. An attempt of unknown price counts as nothing: budgeted calls refuse those."""
+    return SpentCall(
+        org_id=UUID(call.context.org_id),
+        scopes=scopes_of(call.context, call.alias),
+        cost_nano_usd=sum(attempt.cost_nano_usd or 0 for attempt in call.attempts),
+        started_at=call.started_at,
+        lease_ids=tuple(UUID(lease.id) for lease in call.leases),
+    )
+
+
+def scopes_of(context: CallContext, alias: str | None) -> tuple[BudgetScope, ...]:
+    """Everything a call counts against."""
+    named: tuple[tuple[ScopeKind, str | None], ...] = (
+        ("org", context.org_id),
+        ("key", context.key_id),
+        ("alias", alias),
+        ("flow", context.flow),
+        ("run", context.run_id),
+    )
+    return tuple(BudgetScope(kind, value) for kind, value in named if value is not None)
+
+
+def lost_records(hold: LostHold) -> tuple[Record, Record]:
+    """A call and its attempt of which only the reservation is known."""
+    call: Record = {
+        "id": hold.id,
+        "org_id": hold.org_id,
+        "key_id": _id(hold.scopes.get("key")),
+        "user_id": None,
+        "run_id": _id(hold.scopes.get("run")),
+        "step_path": None,
+        "flow": hold.scopes.get("flow"),
+        "task": None,
+        "request_id": None,
+        "requested": hold.scopes.get("alias", "unknown"),
+        "alias": hold.scopes.get("alias"),
+        "decision": None,
+        "status": "failed",
+        "cache": "off",
+        "is_stream": False,
+        "error_class": "internal",
+        "error_message": LOST,
+        "re_asks": 0,
+        "started_at": hold.at,
+        "finished_at": hold.at,
+    }
+    attempt: Record = {
+        "attempt_id": hold.id,
+        "org_id": hold.org_id,
+        "call_id": hold.id,
+        "position": 0,
+        "deployment": "unknown",
+        "provider": "unknown",
+        "model": "unknown",
+        "outcome": "failed",
+        "error_class": "internal",
+        "error_message": LOST,
+        "status": None,
+        "finish_reason": None,
+        "usage": None,
+        "input_tokens": 0,
+        "output_tokens": 0,
+        "price_row": None,
+        "price_data_version": None,
+        "cost_nano_usd": hold.amount_nano_usd,
+        "provider_cost_nano_usd": None,
+        "is_estimated": True,
+        "duration_ms": 0.0,
+        "ttft_ms": None,
+        "at": hold.at,
+        "corrects": None,
+    }
+    return call, attempt
+
+
+def _id(text: str | None) -> UUID | None:
+    return None if text is None else UUID(text)

@@ -1,0 +1,59 @@
+"""Call records and organisations for tests about money."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from uuid import UUID
+
+from bridge.call_record import AttemptRecord, CallContext, CallRecord, Lease
+from bridge.chat import Usage
+from bridge.identifiers import new_id
+from platform_api.database.session import Database
+from platform_api.database.tables.identity import OrganizationRow
+
+NOW = datetime(2026, 1, 14, 12, tzinfo=UTC)
+
+
+async def new_organization(database: Database) -> str:
+    """An organisation in the database; its id."""
+    org_id = new_id()
+    async with database.system()() as db:
+        db.add(OrganizationRow(id=UUID(org_id), slug=f"o-{org_id}", name="O", plan="self-hosted", created_at=NOW))
+    return org_id
+
+
+def made_call(
+    org_id: str, *, cost_nano_usd: int | None = 1000, leases: Sequence[Lease] = (), at: datetime = NOW, **context: str
+) -> CallRecord:
+    """A call of one attempt."""
+    attempt = AttemptRecord(
+        attempt_id=new_id(),
+        deployment="acme/m",
+        provider="acme",
+        model="acme/m",
+        started_at=at,
+        duration_ms=12.5,
+        ttft_ms=None,
+        outcome="succeeded",
+        error_class=None,
+        error_message=None,
+        status=200,
+        usage=Usage(10, 20),
+        cost_nano_usd=cost_nano_usd,
+        provider_cost_nano_usd=None,
+        price=None,
+        is_estimated=False,
+    )
+    return CallRecord(
+        call_id=new_id(),
+        context=CallContext(org_id=org_id, **context),
+        requested="balanced",
+        alias="balanced",
+        decision=None,
+        attempts=(attempt,),
+        status="succeeded",
+        cache="off",
+        is_stream=False,
+        started_at=at,
+        finished_at=at,
+        leases=tuple(leases),
+    )
