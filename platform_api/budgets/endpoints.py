@@ -1,0 +1,52 @@
+"""Budgets over HTTP."""
+
+from typing import Annotated, cast
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Request
+
+from bridge.identifiers import new_id
+from platform_api.auth.caller import Db, Now, Sessions, require
+from platform_api.auth.principals import Caller
+from platform_api.budgets import service
+from platform_api.budgets.ledger import SqlBudgetLedger
+from platform_api.budgets.schemas import BudgetItem, NewBudget
+from platform_api.paging import Page
+
+router = APIRouter(prefix="/api/budgets", tags=["budgets"])
+
+BudgetReader = Annotated[Caller, Depends(require("budget:read"))]
+BudgetWriter = Annotated[Caller, Depends(require("budget:write"))]
+
+
+def ledger_of(request: Request) -> SqlBudgetLedger:
+    """The process's ledger: it is told when a budget comes or goes."""
+    return cast("SqlBudgetLedger", request.app.state.ledger)
+
+
+Ledger = Annotated[SqlBudgetLedger, Depends(ledger_of)]
+
+
+@router.post("", status_code=201, operation_id="budget_create")
+async def create_budget(
+    new: NewBudget, caller: BudgetWriter, sessions: Sessions, ledger: Ledger, now: Now
+) -> BudgetItem:
+    """Set a hard cap, or change the limit of the one on the same scope and period."""
+    async with sessions() as db:
+        item = await service.create(db, caller.org_id, new, now=now, new_id=new_id)
+    ledger.forget(str(caller.org_id))
+    return item
+
+
+@router.get("", operation_id="budget_list")
+async def list_budgets(caller: BudgetReader, db: Db, now: Now) -> Page[BudgetItem]:
+    """All budgets with what is spent, held and left in their present windows."""
+    return Page(items=await service.list_budgets(db, caller.org_id, now=now))
+
+
+@router.delete("/{budget_id}", status_code=204, operation_id="budget_delete")
+async def delete_budget(budget_id: UUID, caller: BudgetWriter, sessions: Sessions, ledger: Ledger) -> None:
+    """Lift a budget."""
+    async with sessions() as db:
+        await service.remove(db, caller.org_id, budget_id)
+    ledger.forget(str(caller.org_id))
