@@ -1,0 +1,7 @@
+"""`python -m studio`."""
+
+import sys
+
+from studio.server import main
+
+sys.exit(main())

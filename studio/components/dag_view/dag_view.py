@@ -1,0 +1,50 @@
+"""The graph of a flow or a run: cards, live edges, keyboard, selection that survives refreshes."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import streamlit as st
+from streamlit.components.v2 import component
+
+from studio.api_shapes import Graph, StepView
+from studio.dag_layout import Direction
+from studio.run_graph import draw
+
+_FOLDER = Path(__file__).parent
+# Streamlit wants a component registered once, when its module is imported.
+_MOUNT = component(
+    "modelbridge_dag_view",
+    css=(_FOLDER / "dag_view.css").read_text(encoding="utf-8"),
+    js=(_FOLDER / "dag_view.js").read_text(encoding="utf-8"),
+)
+PADDING = 44
+MIN_HEIGHT, MAX_HEIGHT = 190, 460
+
+
+def dag_view(
+    graph: Graph,
+    steps: Mapping[str, StepView] | None,
+    *,
+    key: str,
+    selected: str | None,
+    label: str,
+    on_select: Callable[[str | None], None] | None = None,
+) -> None:
+    """Draw `graph` with `selected` marked; `on_select` is told the card chosen by click or key, None for no card."""
+    state = st.session_state.get(key)
+    direction: Direction = "down" if state is not None and state.get("direction") == "down" else "right"
+    drawn = draw(graph, steps, direction=direction)
+    height = min(max(drawn["height"] + PADDING, MIN_HEIGHT), MAX_HEIGHT)
+
+    def tell() -> None:
+        chosen = st.session_state[key].get("selected")
+        if on_select is not None:
+            on_select(chosen if isinstance(chosen, str) else None)
+
+    _MOUNT(
+        key=key,
+        data={**drawn, "direction": direction, "selected": selected, "label": label, "frame_height": round(height)},
+        default={"selected": selected, "direction": "right"},
+        on_selected_change=tell,
+        on_direction_change=lambda: None,
+    )

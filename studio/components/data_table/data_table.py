@@ -1,0 +1,81 @@
+"""A table whose rows open something: real links, keyboard and screen readers included, text never read as markup."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypedDict
+
+from streamlit.components.v2 import component
+
+Tone = Literal["green", "red", "blue", "yellow", "orange", "gray", "violet"]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column. `width` is a CSS length."""
+
+    key: str
+    label: str
+    align: Literal["left", "right", "wide"] = "left"
+    is_sortable: bool = False
+    width: str | None = None
+
+
+class Bar(TypedDict):
+    """One bar of a bar cell; `share` of the full height in [0, 1]."""
+
+    share: float
+    color: Tone
+    title: str
+
+
+class Cell(TypedDict, total=False):
+    """What a cell shows. `kind` decides which of the others count; `sort` is what sorting compares."""
+
+    kind: Literal["text", "status", "meter", "bars"]
+    text: str
+    title: str
+    note: str
+    muted: bool
+    mono: bool
+    icon: str
+    color: Tone
+    spin: bool
+    share: float
+    bars: list[Bar]
+    sort: float | str | None
+
+
+class Row(TypedDict, total=False):
+    """One row; `href` makes it open. `tone` is `chosen` or `dropped`."""
+
+    id: str
+    href: str
+    tone: str
+    cells: dict[str, Cell]
+
+
+_FOLDER = Path(__file__).parent
+# Streamlit wants a component registered once, when its module is imported.
+_MOUNT = component(
+    "modelbridge_data_table",
+    css=(_FOLDER / "data_table.css").read_text(encoding="utf-8"),
+    js=(_FOLDER / "data_table.js").read_text(encoding="utf-8"),
+)
+
+
+def data_table(label: str, columns: Sequence[Column], rows: Sequence[Row], *, key: str) -> str | None:
+    """Draw it. Answers the id of the row that was just opened."""
+    heads = [
+        {
+            "key": column.key,
+            "label": column.label,
+            "align": column.align,
+            "sortable": column.is_sortable,
+            "width": column.width,
+        }
+        for column in columns
+    ]
+    result = _MOUNT(key=key, data={"label": label, "columns": heads, "rows": list(rows)}, on_open_change=lambda: None)
+    opened = result.get("open")
+    return opened if isinstance(opened, str) else None
