@@ -168,6 +168,8 @@ _LOWER: Mapping[type[Exception], tuple[int, str]] = {
     InterfaceError: (503, "database_unavailable"),
     PoolTimeoutError: (503, "database_busy"),
 }
+KNOWN_ERRORS: tuple[type[Exception], ...] = (ApiError, *_LOWER)
+"""Errors that are part of normal operation: answered, not logged with a traceback."""
 _HIDDEN = {"database_unavailable": "the database does not answer", "database_busy": "the database is busy"}
 
 
@@ -180,11 +182,6 @@ def to_problem(error: Exception) -> Problem:
             status, code = _LOWER[kind]
             return Problem(status, code, _HIDDEN.get(code, str(error)), headers=_retry_header(error))
     return Problem(500, "internal", "something broke on our side; the request id leads to its log entry")
-
-
-def is_expected(error: Exception) -> bool:
-    """Is the error part of normal operation (answered, not logged with a traceback)?"""
-    return to_problem(error).status < 500 or to_problem(error).code != "internal"
 
 
 def _retry_header(error: Exception) -> dict[str, str]:

@@ -63,7 +63,7 @@ async def caller_of_key(db: AsyncSession, key_hash: str, now: datetime) -> Calle
     row = found.one_or_none()
     if row is None:
         return None
-    key, slug, role = row.tuple()
+    key, slug, role = row
     if (key.revoked_at is not None and key.revoked_at <= now) or (key.expires_at is not None and key.expires_at <= now):
         return None
     ends = [moment for moment in (key.revoked_at, key.expires_at) if moment is not None]
@@ -119,5 +119,5 @@ async def _member(db: AsyncSession, org_id: UUID, user_id: UUID, *, via: Via, se
     row = found.one_or_none()
     if row is None:
         return None
-    slug, role = row.tuple()
+    slug, role = row
     return Caller(org_id, slug, user_id, None, role, role_permissions(role), via, session_id=session_id)

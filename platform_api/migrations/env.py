@@ -35,6 +35,7 @@ def run() -> None:
         render_item=short_type,
         include_object=context.config.attributes.get("include_object"),
         render_as_batch=connection.dialect.name == "sqlite",
+        transactional_ddl=True,  # SQLite too: our connections begin for real
         transaction_per_migration=True,
     )
     with context.begin_transaction():
