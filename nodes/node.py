@@ -6,21 +6,33 @@ JSON Schema of its configuration, of its output, a bound of its cost, a fake out
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, TypeVar, cast
+from typing import Annotated, Any, ClassVar, Generic, TypeVar, cast
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, JsonValue, WithJsonSchema
 
 from bridge.json_types import JsonObject
+from nodes import registry
 from nodes.context import NodeContext
+from nodes.fakes import fake_value
+from nodes.schemas import with_inlined_refs
 
 OutputT = TypeVar("OutputT", bound=BaseModel)
 NodeT = TypeVar("NodeT", bound="type[Node[Any]]")
 
+AnyJson = Annotated[JsonValue, WithJsonSchema({})]
+"""Any JSON in a node's block or output; its JSON Schema is `{}`."""
+
 
 class NodeOutput(BaseModel):
-    """Base of node outputs: frozen, and exactly what the schema says."""
+    """Base of node outputs: frozen, and exactly what the schema says. A field named `json_value` is written `json`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        populate_by_name=True,
+        serialize_by_alias=True,
+        json_schema_serialization_defaults_required=True,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +45,16 @@ class ModelUse:
     calls: int = 1
 
 
+class Block(BaseModel):
+    """A map inside a `with:` block: frozen, no unknown keys, no silent conversions."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
 class Node(BaseModel, Generic[OutputT]):
     """One node type. Fields are the `with:` block."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     type_name: ClassVar[str] = ""
     """Set by `@node_type`."""
@@ -46,22 +64,33 @@ class Node(BaseModel, Generic[OutputT]):
     is_control: ClassVar[bool] = False
     """True for switch, foreach, loop, flow: the walker executes them, `run` is never called."""
     late_fields: ClassVar[frozenset[str]] = frozenset()
-    """Fields whose expressions the node evaluates itself (per item, per case): not rendered before it runs."""
+    """Fields that are not rendered before the node runs: those whose texts are expressions which it evaluates itself
+    (per item, per case; bare or in `${{ }}`), and, added by `@node_type`, its `template_fields`."""
     template_fields: ClassVar[frozenset[str]] = frozenset()
-    """Fields holding Jinja text over `vars`: checked for undefined names at validation."""
+    """Fields holding Jinja text over `vars`, at any depth (`messages` is a list): checked by
+    `nodes.template_text.check_template` at validation. No CEL stands in them and they are never rendered as
+    expressions: no value can become part of a template."""
+    secret_fields: ClassVar[frozenset[str]] = frozenset()
+    """Fields in which `secrets.NAME` may be read."""
     model_fields_of_use: ClassVar[tuple[str, ...]] = ()
     """Fields that name a model or alias: checked for existence at validation."""
     default_model: ClassVar[str | None] = None
+    """What `model_fields_of_use` fall back to."""
 
     async def run(self, context: NodeContext) -> OutputT:
         """Do the work. Raises NodeError or a BridgeError; anything else is reported as `internal`."""
         raise NotImplementedError
 
     @classmethod
+    def config_schema(cls) -> JsonObject:
+        """JSON Schema of the `with:` block, without references."""
+        return with_inlined_refs(cast("JsonObject", cls.model_json_schema(by_alias=True, mode="validation")))
+
+    @classmethod
     def output_schema(cls, raw: JsonObject) -> JsonObject:
         """JSON Schema of the output, given the unrendered `with:` block (expressions are still text in it)."""
         del raw
-        return cast("JsonObject", cls.output_type.model_json_schema(mode="serialization"))
+        return with_inlined_refs(cast("JsonObject", cls.output_type.model_json_schema(mode="serialization")))
 
     @classmethod
     def model_uses(cls, raw: JsonObject) -> tuple[ModelUse, ...]:
@@ -70,10 +99,14 @@ class Node(BaseModel, Generic[OutputT]):
         return ()
 
     @classmethod
+    def is_replayable_with(cls, raw: JsonObject) -> bool:
+        """`is_replayable` for this very block, where it depends on it."""
+        del raw
+        return cls.is_replayable
+
+    @classmethod
     def fake(cls, raw: JsonObject) -> JsonObject:
         """A deterministic output that fits `output_schema(raw)`, for tests and mocks."""
-        from nodes.fakes import fake_value
-
         return cast("JsonObject", fake_value(cls.output_schema(raw)))
 
 
@@ -87,6 +120,7 @@ def node_type(name: str) -> Callable[[NodeT], NodeT]:
         if name in _registry and _registry[name].__qualname__ != cls.__qualname__:
             raise ValueError(f"node type {name!r} is already registered by {_registry[name].__qualname__}")
         cls.type_name = name
+        cls.late_fields = cls.late_fields | cls.template_fields
         _registry[name] = cls
         return cls
 
@@ -95,7 +129,5 @@ def node_type(name: str) -> Callable[[NodeT], NodeT]:
 
 def node_types() -> Mapping[str, type[Node[Any]]]:
     """All registered types by name, the built-in ones and those of installed packages."""
-    from nodes import registry
-
     registry.load_all()
     return dict(sorted(_registry.items()))
