@@ -1,6 +1,6 @@
 """How many tokens there are where no provider has counted: an estimate from UTF-8 bytes, and whoever uses it says so.
 
-The ratio follows what each model's provider counts. Upper bounds for money are in `request_size`.
+The ratio follows what each model's provider counts. Upper bounds for money are in `budgets`.
 """
 
 import msgspec
