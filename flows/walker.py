@@ -78,13 +78,9 @@ class Walker:
             await self._recorder.close()
         return run
 
-    async def keep_notes(self) -> None:
-        """Store what was noted so far; for a walk that was interrupted and will be continued elsewhere."""
-        await self._recorder.flush()
-
     async def give_back(self) -> None:
         """Store what was noted and leave the run queued, to be continued elsewhere. Raises StaleOwnerError."""
-        await self._recorder.finish(replace(self._run, status="queued"))
+        await self._recorder.finish(replace(self._run, status="queued", prefect_run_id=None))
 
     async def _walk_main(self) -> BlockEnd:
         frame = Frame(path="", scope=self._scope, caller=self._caller)
