@@ -7,14 +7,17 @@ import streamlit as st
 from studio.components.session_cookie.session_cookie import session_cookie
 from studio.formatting import plain
 from studio.login import login_page
+from studio.page_frame import scheme
 from studio.session import api_errors, current_token, person
 
 ASSETS = Path(__file__).with_name("assets")
 
 
-def _logo() -> None:
-    scheme = st.context.theme.type or "light"
-    st.logo(str(ASSETS / f"logo_{scheme}.svg"), size="large", icon_image=str(ASSETS / "icon.svg"))
+def _dress() -> None:
+    """The wordmark and the few rules that the theme configuration cannot express."""
+    st.logo(str(ASSETS / f"logo_{scheme()}.svg"), size="large", icon_image=str(ASSETS / "icon.svg"))
+    st.html(ASSETS / "shell.css")
+    st.html(ASSETS / f"shell_{scheme()}.css")
 
 
 def _person_panel() -> None:
@@ -37,8 +40,9 @@ def main() -> None:
     """Draw the shell. All pages are registered even when signed out: a deep link must stay a known address."""
     st.set_page_config(page_title="Model Bridge", page_icon=str(ASSETS / "icon.svg"), layout="wide")
     pages = {
+        "": [st.Page("pages_/home.py", title="Home", default=True, visibility="hidden")],
         "Build": [
-            st.Page("pages_/flows.py", title="Flows", icon=":material/account_tree:", url_path="flows", default=True),
+            st.Page("pages_/flows.py", title="Flows", icon=":material/account_tree:", url_path="flows"),
             st.Page("pages_/flow.py", title="Flow", url_path="flow", visibility="hidden"),
         ],
         "Operate": [
@@ -48,7 +52,7 @@ def main() -> None:
     }
     is_signed_in = current_token() is not None
     page = st.navigation(pages, position="sidebar" if is_signed_in else "hidden")
-    _logo()
+    _dress()
     if not is_signed_in:
         login_page()
         return

@@ -17,6 +17,8 @@ BUCKET_STEPS = tuple(
     timedelta(seconds=seconds)
     for seconds in (60, 300, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400, 172_800, 604_800)
 )
+OUTCOMES = ("succeeded", "partial", "failed", "cancelled", "waiting", "running", "queued")
+"""Bottom to top of a stack."""
 CONFIG: dict[str, bool] = {"displayModeBar": False, "scrollZoom": False}
 
 
@@ -47,8 +49,9 @@ def spans(
         if step is None or step.started_at is None or started_at is None:
             rows.append(Span(name, step.status if step else "pending", None, None))
             continue
-        upstream = [steps[edge.source].finished_at for edge in edges if edge.target == name and edge.source in steps]
-        ready = max([moment for moment in upstream if moment is not None], default=started_at)
+        before = [steps[edge.source].finished_at for edge in edges if edge.target == name and edge.source in steps]
+        upstream = [moment for moment in before if moment is not None]
+        ready = max(upstream, default=started_at)
         begins = (step.started_at - started_at).total_seconds()
         rows.append(
             Span(
@@ -56,7 +59,7 @@ def spans(
                 "cached" if step.cached and step.status == "succeeded" else step.status,
                 begins_s=begins,
                 ends_s=((step.finished_at or now) - started_at).total_seconds(),
-                waited_from_s=min((ready - started_at).total_seconds(), begins),
+                waited_from_s=min((ready - started_at).total_seconds(), begins) if upstream else None,
                 is_running=step.finished_at is None,
             )
         )
@@ -162,7 +165,7 @@ def outcome_histogram(
     count = min(int((end - origin) / width) + 1, MAX_BUCKETS)
     moments = [origin + width * index for index in range(count)]
     figure = go.Figure()
-    statuses = dict.fromkeys([*STATUSES, *(run.status for run in runs)])
+    statuses = dict.fromkeys([*OUTCOMES, *(run.status for run in runs)])
     for status in [name for name in statuses if any(run.status == name for run in runs)]:
         heights = [0] * count
         for run in runs:
@@ -183,7 +186,7 @@ def outcome_histogram(
         gridcolor=GRID.on(scheme), zeroline=False, title=None, rangemode="tozero", nticks=4, tickformat="d"
     )
     finished = _finished(figure, height=190, revision="runs", barmode="stack")
-    finished.update_layout(hovermode="x unified", showlegend=True, dragmode=False, clickmode="event+select")
+    finished.update_layout(hovermode="x unified", showlegend=True, clickmode="event+select")
     return finished, width
 
 
@@ -197,7 +200,15 @@ def _finished(figure: go.Figure, *, height: int, revision: str, barmode: str) ->
         barmode=barmode,
         uirevision=revision,
         margin={"l": 4, "r": 12, "t": 30, "b": 4},
-        legend={"orientation": "h", "x": 0, "y": 1.02, "xanchor": "left", "yanchor": "bottom", "title": None},
+        legend={
+            "orientation": "h",
+            "x": 0,
+            "y": 1.02,
+            "xanchor": "left",
+            "yanchor": "bottom",
+            "title": None,
+            "traceorder": "normal",
+        },
         bargap=0.2,
         dragmode=False,
         hoverlabel={"font": {"size": 12}},

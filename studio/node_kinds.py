@@ -10,7 +10,7 @@ ICONS: dict[str, str] = {
     "ingest": "library_add",
     "template": "article",
     "transform": "swap_horiz",
-    "http": "http",
+    "http": "language",
     "python": "code",
     "sql": "database",
     "switch": "alt_route",

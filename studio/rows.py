@@ -33,7 +33,7 @@ RUN_COLUMNS = (
 CANDIDATE_COLUMNS = (
     Column("candidate", "Candidate", align="wide"),
     Column("price", "Would have cost", align="right"),
-    Column("latency", "Expected time", align="right"),
+    Column("latency", "Time", align="right"),
     Column("score", "Score", align="right"),
 )
 
@@ -101,17 +101,17 @@ def run_rows(runs: Sequence[RunSummary], now: datetime, *, with_flow: bool = Tru
 def candidate_row(candidate: CandidateView, *, chosen: str | None, paid: Decimal | None) -> Row:
     """One line of a decision card. `paid` is what the call cost in fact."""
     is_chosen = candidate.deployment == chosen
-    price = money(paid if is_chosen and paid is not None else candidate.cost_usd)
+    price = text(money(paid if is_chosen and paid is not None else candidate.cost_usd))
     if not is_chosen and candidate.cost_usd is not None and paid is not None and candidate.is_eligible:
         more = candidate.cost_usd - paid
-        price = f"{price} ({'+' if more >= 0 else ''}{money(more)})"
+        price["note"] = f"{'+' if more >= 0 else ''}{money(more)}"
     reason = f"fallback \N{MIDDLE DOT} {candidate.reason}" if candidate.is_fallback else candidate.reason
     return {
         "id": candidate.deployment,
         "tone": "chosen" if is_chosen else "" if candidate.is_eligible else "dropped",
         "cells": {
             "candidate": {"kind": "text", "text": candidate.deployment, "note": reason, "title": reason},
-            "price": text(price),
+            "price": price,
             "latency": text(duration(None if candidate.latency_s is None else candidate.latency_s * 1000)),
             "score": text(UNKNOWN if candidate.score is None else f"{candidate.score:.2f}"),
         },

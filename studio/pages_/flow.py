@@ -18,6 +18,8 @@ VERSION_COLUMNS = (Column("version", "Version"), Column("status", "Status"), Col
 
 def header(flow: FlowDetail) -> bool:
     """Title row. Answers whether Run was pressed."""
+    with st.container(horizontal=True, key="crumbs"):
+        st.page_link("pages_/flows.py", label="Flows", width="content")
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.title(plain(flow.name), anchor=False, width="content")
         published = flow.status == "published"

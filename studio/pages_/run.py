@@ -42,6 +42,11 @@ def elapsed_ms(run: RunDetail, now: datetime) -> float | None:
 
 def header(run: RunDetail, now: datetime) -> None:
     """Name, state and what can be done about it."""
+    with st.container(horizontal=True, vertical_alignment="center", gap="xsmall", key="crumbs"):
+        st.page_link("pages_/runs.py", label="Runs", width="content")
+        st.page_link(
+            "pages_/flow.py", label=plain(run.flow), query_params={"flow": run.flow}, width="content",
+        )  # fmt: skip
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.title(plain(run.flow), anchor=False, width="content")
         status_badge(run.status)
@@ -54,8 +59,6 @@ def header(run: RunDetail, now: datetime) -> None:
         if st.button("Rerun", key="rerun", icon=":material/replay:"):
             st.session_state[RERUN] = run.run_id
             st.rerun()
-        if st.button("Open flow", key="open_flow", icon=":material/account_tree:"):
-            st.switch_page("pages_/flow.py", query_params={"flow": run.flow})
     started = run.started_at or run.created_at
     facts = [f"run {short_id(run.run_id)}", f"version {run.version}" if run.version else "", run.trigger or ""]
     facts.append(f"started {relative_time(started, now)}, {exact_time(started)}")

@@ -26,6 +26,7 @@ LAUNCH_ARGUMENTS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--font-render-hinting=none",
 )
 """Flags for Playwright's `launch(args=...)`; the browser then speaks to nobody but the pages under test."""
 

@@ -4,6 +4,7 @@ const SVG = "http://www.w3.org/2000/svg";
 const views = new WeakMap();
 const MIN_SCALE = 0.72;
 const PAD = 22;
+const HEAD = 24; // room for the tools above the drawing
 
 const svg = (tag, attributes = {}, parent) => {
   const element = document.createElementNS(SVG, tag);
@@ -28,7 +29,6 @@ export default function ({ data, parentElement, setStateValue }) {
   const shape = [data.width, data.height, data.direction].join();
   const reshaped = view.shape !== shape;
   Object.assign(view, { data, shape, select: (id) => setStateValue("selected", id), turn: (to) => setStateValue("direction", to) });
-  view.frame.style.height = `${data.frame_height}px`;
   view.frame.setAttribute("aria-label", data.label);
   view.turnButton.textContent = data.direction === "right" ? "swap_vert" : "swap_horiz";
   view.turnButton.setAttribute("aria-label", data.direction === "right" ? "Draw top-down" : "Draw left to right");
@@ -167,7 +167,7 @@ function moveTo(view, x, y) {
   const [width, height] = [view.data.width * view.scale, view.data.height * view.scale];
   const [w, h] = [view.frame.clientWidth, view.frame.clientHeight];
   view.x = clamp(x, Math.min(PAD, w - width - PAD), Math.max(w - width - PAD, PAD));
-  view.y = clamp(y, Math.min(PAD, h - height - PAD), Math.max(h - height - PAD, PAD));
+  view.y = clamp(y, Math.min(PAD, h - height - PAD), Math.max(h - height - PAD, PAD + HEAD));
   view.world.setAttribute("transform", `translate(${view.x.toFixed(1)},${view.y.toFixed(1)}) scale(${view.scale.toFixed(4)})`);
 }
 
@@ -180,12 +180,13 @@ function zoom(view, factor, atX = view.frame.clientWidth / 2, atY = view.frame.c
 }
 
 function fit(view) {
-  const [w, h] = [view.frame.clientWidth, view.frame.clientHeight];
+  const w = view.frame.clientWidth;
   if (!w || !view.data) return;
-  const wanted = Math.min((w - 2 * PAD) / view.data.width, (h - 2 * PAD) / view.data.height);
-  view.scale = clamp(wanted, MIN_SCALE, 1.15);
+  view.scale = clamp((w - 2 * PAD) / view.data.width, MIN_SCALE, 1);
+  const h = clamp(view.data.height * view.scale + 2 * PAD + HEAD, view.data.min_height, view.data.max_height);
+  view.frame.style.height = `${Math.round(h)}px`;
   const [width, height] = [view.data.width * view.scale, view.data.height * view.scale];
-  moveTo(view, Math.max(PAD, (w - width) / 2), Math.max(PAD, (h - height) / 2));
+  moveTo(view, Math.max(PAD, (w - width) / 2), Math.max(PAD + HEAD, (h - height + HEAD) / 2));
   const chosen = view.data.nodes.find((node) => node.id === view.data.selected);
   if (chosen) { reveal(view, chosen); view.isMoved = false; }
 }

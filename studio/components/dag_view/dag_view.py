@@ -17,8 +17,8 @@ _MOUNT = component(
     css=(_FOLDER / "dag_view.css").read_text(encoding="utf-8"),
     js=(_FOLDER / "dag_view.js").read_text(encoding="utf-8"),
 )
-PADDING = 44
-MIN_HEIGHT, MAX_HEIGHT = 190, 460
+HEIGHTS = {"min_height": 150, "max_height": 440}
+"""Pixels; within them the frame is as high as the drawing."""
 
 
 def dag_view(
@@ -34,7 +34,6 @@ def dag_view(
     state = st.session_state.get(key)
     direction: Direction = "down" if state is not None and state.get("direction") == "down" else "right"
     drawn = draw(graph, steps, direction=direction)
-    height = min(max(drawn["height"] + PADDING, MIN_HEIGHT), MAX_HEIGHT)
 
     def tell() -> None:
         chosen = st.session_state[key].get("selected")
@@ -43,7 +42,7 @@ def dag_view(
 
     _MOUNT(
         key=key,
-        data={**drawn, "direction": direction, "selected": selected, "label": label, "frame_height": round(height)},
+        data={**drawn, "direction": direction, "selected": selected, "label": label, **HEIGHTS},
         default={"selected": selected, "direction": "right"},
         on_selected_change=tell,
         on_direction_change=lambda: None,
