@@ -7,6 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
+from uuid_utils.compat import uuid7
 
 from platform_api.api_keys import service as api_keys
 from platform_api.api_keys.schemas import NewKey
@@ -16,6 +17,7 @@ from platform_api.auth.permissions import ADMIN, OWNER, role_permissions
 from platform_api.auth.principals import Caller
 from platform_api.database.session import Database
 from platform_api.database.tables.identity import MembershipRow, OrganizationRow
+from platform_api.database.upserts import insert_missing
 from platform_api.errors import ConflictError, ForbiddenError, NotFoundError
 from platform_api.organizations.repository import OrganizationRepository
 from platform_api.security.credentials import Passwords
@@ -37,11 +39,12 @@ class MadeOwner:
 
 async def ensure_local_organization(database: Database, *, now: datetime) -> UUID:
     """The id of organisation `local`; made when absent."""
+    record = {
+        "id": uuid7(), "slug": LOCAL_SLUG, "name": "Local", "plan": accounts.SELF_HOSTED, "created_at": now
+    }  # fmt: skip
     async with database.system()() as db:
-        found = await db.scalar(select(OrganizationRow.id).where(OrganizationRow.slug == LOCAL_SLUG))
-        if found is None:
-            found = (await accounts.create_organization(db, "Local", now=now, slug=LOCAL_SLUG)).id
-    return found
+        await insert_missing(db, OrganizationRow, record)
+        return (await db.scalars(select(OrganizationRow.id).where(OrganizationRow.slug == LOCAL_SLUG))).one()
 
 
 async def ensure_local_owner(database: Database, passwords: Passwords, *, now: datetime) -> MadeOwner | None:
