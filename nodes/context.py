@@ -96,9 +96,13 @@ class NodeContext:
         if self.on_token is None or not is_shown:
             return await self.models.chat(request, self.call)
         stream = self.models.stream(request, self.call)
-        async for chunk in stream:
-            if chunk.text and chunk.choice == 0:
-                self.on_token(chunk.text)
+        try:
+            async for chunk in stream:
+                if chunk.text and chunk.choice == 0:
+                    self.on_token(chunk.text)
+        except BaseException:
+            await stream.aclose()  # whoever stops us does not want the rest, nor pay for it
+            raise
         return stream.result
 
 

@@ -1,0 +1,152 @@
+"""Small real implementations of the ports that nodes ask for."""
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from datetime import UTC, datetime
+
+from bridge.call_record import AttemptRecord, CallContext, CallRecord
+from bridge.chat import ChatRequest, ChatResponse, StreamChunk, Usage
+from bridge.clock import FrozenClock
+from bridge.errors import BridgeError
+from bridge.json_types import JsonValue
+from nodes.context import ChatResult, HttpRules, NodeContext
+from nodes.errors import ExpressionError
+
+START = datetime(2025, 1, 1, tzinfo=UTC)
+
+
+def call_record(context: CallContext, model: str = "mock/echo", cost_nano_usd: int | None = 1_500_000) -> CallRecord:
+    """A call that succeeded at the first try."""
+    attempt = AttemptRecord(
+        attempt_id="attempt-1",
+        deployment=model,
+        provider=model.split("/", maxsplit=1)[0],
+        model=model,
+        started_at=START,
+        duration_ms=5.0,
+        ttft_ms=None,
+        outcome="succeeded",
+        error_class=None,
+        error_message=None,
+        status=200,
+        usage=Usage(10, 5),
+        cost_nano_usd=cost_nano_usd,
+        provider_cost_nano_usd=None,
+        price=None,
+        is_estimated=False,
+        finish_reason="stop",
+    )
+    return CallRecord(
+        call_id="call-1",
+        context=context,
+        requested=model,
+        alias=None,
+        decision=None,
+        attempts=(attempt,),
+        status="succeeded",
+        cache="off",
+        is_stream=False,
+        started_at=START,
+        finished_at=START,
+    )
+
+
+class FakeStream:
+    """A streamed answer, a character at a time."""
+
+    def __init__(self, result: ChatResult) -> None:
+        self._result = result
+        self.is_closed = False
+
+    async def __aiter__(self) -> AsyncIterator[StreamChunk]:
+        for character in self._result.response.text:
+            yield StreamChunk(text=character)
+        yield StreamChunk(text="not for the reader", choice=1)
+
+    async def aclose(self) -> None:
+        self.is_closed = True
+
+    @property
+    def result(self) -> ChatResult:
+        return self._result
+
+
+class FakeModels:
+    """Answers calls from a script, in order, and keeps the requests."""
+
+    def __init__(self, *answers: ChatResponse | tuple[ChatResponse, JsonValue] | BridgeError) -> None:
+        self.requests: list[ChatRequest] = []
+        self.streams: list[FakeStream] = []
+        self._answers = list(answers)
+
+    async def chat(self, request: ChatRequest, context: CallContext) -> ChatResult:
+        self.requests.append(request)
+        answer = self._answers.pop(0)
+        if isinstance(answer, BridgeError):
+            raise answer
+        response, parsed = answer if isinstance(answer, tuple) else (answer, None)
+        return ChatResult(response=response, parsed=parsed, record=call_record(context))
+
+    def stream(self, request: ChatRequest, context: CallContext) -> FakeStream:
+        self.requests.append(request)
+        answer = self._answers.pop(0)
+        if isinstance(answer, BridgeError):
+            raise answer
+        response, parsed = answer if isinstance(answer, tuple) else (answer, None)
+        self.streams.append(FakeStream(ChatResult(response=response, parsed=parsed, record=call_record(context))))
+        return self.streams[-1]
+
+
+class PlainExpressions:
+    """Expressions as Python functions of the scope, by their text."""
+
+    def __init__(self, meanings: Mapping[str, Callable[[Mapping[str, JsonValue]], JsonValue]]) -> None:
+        self._meanings = meanings
+
+    def evaluate(self, expression: str, scope: Mapping[str, JsonValue]) -> JsonValue:
+        if expression not in self._meanings:
+            raise ExpressionError(f"unknown expression {expression}", expression=expression)
+        return self._meanings[expression](scope)
+
+
+def said(text: str, parsed: JsonValue = None) -> tuple[ChatResponse, JsonValue]:
+    """An answer of the fake models, with its parsed JSON."""
+    return ChatResponse(text=text, finish_reason="stop", usage=Usage(10, 5)), parsed
+
+
+def node_context(
+    models: FakeModels | None = None,
+    *,
+    expressions: Mapping[str, Callable[[Mapping[str, JsonValue]], JsonValue]] | None = None,
+    scope: Mapping[str, JsonValue] | None = None,
+    http: HttpRules | None = None,
+    on_token: Callable[[str], None] | None = None,
+    re_ask: str | None = None,
+) -> NodeContext:
+    """The world of one attempt, made of fakes."""
+    return NodeContext(
+        models=models or FakeModels(),
+        call=CallContext(org_id="org"),
+        clock=FrozenClock(START),
+        run_started_at=START,
+        expressions=PlainExpressions(expressions or {}),
+        scope=scope or {},
+        http=http or HttpRules(),
+        on_token=on_token,
+        re_ask=re_ask,
+    )
+
+
+class TableResolver:
+    """Addresses from a table, changing from call to call where several answers are given; counts its calls."""
+
+    def __init__(self, table: Mapping[str, Sequence[Sequence[str]]]) -> None:
+        self._table = {host: list(answers) for host, answers in table.items()}
+        self.calls: list[str] = []
+
+    async def __call__(self, host: str, port: int) -> Sequence[str]:
+        del port
+        self.calls.append(host)
+        answers = self._table.get(host)
+        if not answers:
+            raise OSError(f"no address for {host}")
+        return answers.pop(0) if len(answers) > 1 else answers[0]
