@@ -43,6 +43,8 @@ class BridgeError(Exception):
     """Base of everything the bridge raises. `error_class` is the word flows and records use for it."""
 
     error_class: ClassVar[ErrorClass] = "internal"
+    call: object = None
+    """The CallRecord of the call that ended with this error; None before a call began."""
 
 
 class ConfigurationError(BridgeError):

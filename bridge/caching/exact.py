@@ -1,18 +1,49 @@
 """Same fingerprint, same answer: the exact cache over a StateStore."""
 
-import json
 import logging
-from dataclasses import asdict
-from functools import cache
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bridge.caching.fingerprint import fingerprint, may_look_up, may_store, ttl_s
-from bridge.chat import ChatRequest, ChatResponse
+from bridge.chat import ChatRequest, ChatResponse, Usage
 from bridge.config import CacheConfig
 from bridge.state_store import StateStore
 
 logger = logging.getLogger(__name__)
+
+
+class StoredAnswer(BaseModel):
+    """What is kept of an answer. It was complete and called no tool, so this is all of it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    text: str
+    reasoning: str
+    refusal: str
+    model: str
+    usage: Usage | None
+
+    @classmethod
+    def of(cls, response: ChatResponse) -> "StoredAnswer":
+        """The answer as it is stored."""
+        return cls(
+            text=response.text,
+            reasoning=response.reasoning,
+            refusal=response.refusal,
+            model=response.model,
+            usage=response.usage,
+        )
+
+    def restored(self) -> ChatResponse:
+        """The answer again. Its usage is that of the call that was paid for."""
+        return ChatResponse(
+            text=self.text,
+            finish_reason="stop",
+            usage=self.usage,
+            reasoning=self.reasoning,
+            refusal=self.refusal,
+            model=self.model,
+        )
 
 
 class ExactCache:
@@ -30,7 +61,7 @@ class ExactCache:
         if stored is None:
             return None
         try:
-            return _adapter().validate_json(stored)
+            return StoredAnswer.model_validate_json(stored).restored()
         except ValidationError:
             logger.warning("cache.unreadable", extra={"org_id": org_id})
             return None
@@ -41,10 +72,5 @@ class ExactCache:
         """Store an answer, if it is one that may be stored."""
         if may_store(request, response):
             key = fingerprint(org_id, request, served_by)
-            text = json.dumps(asdict(response), separators=(",", ":"))
+            text = StoredAnswer.of(response).model_dump_json()
             await self._store.set(key, text, ttl_s=ttl_s(request, self._config, alias_ttl_s))
-
-
-@cache
-def _adapter() -> TypeAdapter[ChatResponse]:
-    return TypeAdapter(ChatResponse)

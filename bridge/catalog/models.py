@@ -13,6 +13,7 @@ from bridge.config import BridgeConfig, ModelConfig
 from bridge.config_problems import nearest
 from bridge.errors import ConfigurationError, UnknownModelError
 
+LOCAL_SLOTS = 2
 ASSUMED_CHAT = frozenset({"chat", "stream", "tools", "json_object"})
 """What a chat model is taken to do when nobody says."""
 
@@ -98,7 +99,9 @@ class ModelCatalog:
             provider=provider,
             model_id=model_id,
             capabilities=_capabilities(merged, model_id),
-            context_window=merged.context_window or (listed[1].context_window if listed else None),
+            context_window=self._local_window(provider)
+            or merged.context_window
+            or (listed[1].context_window if listed else None),
             max_output_tokens=merged.max_output_tokens,
             quality=merged.quality,
             regions=merged.regions or frozenset(),
@@ -111,6 +114,13 @@ class ModelCatalog:
             prices_of=self._prices_of(provider),
             is_free=provider in FREE_PROVIDERS,
         )
+
+    def _local_window(self, provider: str) -> int | None:
+        """The window of one slot of the local model, when the options say how large it is."""
+        configured = self._config.providers.get(provider) if provider == LOCAL else None
+        n_ctx = configured.options.get("n_ctx") if configured is not None else None
+        slots = configured.options.get("slots", LOCAL_SLOTS) if configured is not None else LOCAL_SLOTS
+        return n_ctx // max(slots, 1) if isinstance(n_ctx, int) and isinstance(slots, int) else None
 
     def _prices_of(self, provider: str) -> str | None:
         configured = self._config.providers.get(provider)

@@ -1,0 +1,260 @@
+"""Takes one call from its request to an answer: resolve, cache, budget, decide, fail over, validate.
+
+Shared by whole and streamed answers; what differs is only how an attempt is made.
+"""
+
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from bridge.attempt import AttemptLimits, AttemptRunner, AttemptStream
+from bridge.budgets import attempt_bound_nano_usd, scopes_of
+from bridge.caching.exact import ExactCache
+from bridge.call_log import CallLog
+from bridge.call_record import AttemptRecord, BudgetLedger, CallContext
+from bridge.catalog.aliases import Aliases, Route
+from bridge.catalog.deployments import Deployment
+from bridge.catalog.prices import Prices
+from bridge.chat import ChatRequest, ChatResponse, StreamChunk
+from bridge.clock import Clock
+from bridge.config import BridgeConfig
+from bridge.decision import Decision, QualityEstimate, Snapshot
+from bridge.errors import SchemaViolationError
+from bridge.identifiers import NewId
+from bridge.json_types import JsonValue
+from bridge.learning.quality import QualitySource
+from bridge.reliability.failover import Failover, FailoverPlan
+from bridge.reliability.health_book import HealthBook
+from bridge.reservation import Reservation
+from bridge.routing.candidates import RequestFacts, ask
+from bridge.routing.no_route import no_route_error
+from bridge.routing.policy import decide
+from bridge.structured_output import answered_json, re_ask, schema_problem, shaped_for
+
+AnswerT = TypeVar("AnswerT")
+SEED_BITS = 48
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the dispatcher works with."""
+
+    config: BridgeConfig
+    aliases: Aliases
+    prices: Prices
+    health: HealthBook
+    failover: Failover
+    runner: AttemptRunner
+    cache: ExactCache
+    quality: QualitySource
+    ledger: BudgetLedger | None
+    clock: Clock
+    new_id: NewId
+    rng: random.Random
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A call that may be dispatched, or whose answer was in the cache."""
+
+    request: ChatRequest
+    """With the output limit that is sent."""
+    route: Route
+    reservation: Reservation
+    targets: tuple[Deployment, ...] = ()
+    ends_at_s: float = 0.0
+    cached: ChatResponse | None = None
+
+    @property
+    def served_by(self) -> str:
+        """The models that may answer, for the cache's key."""
+        options = (*self.route.candidates, *self.route.fallback)
+        return f"{self.route.requested}={','.join(option.entry.name for option in options)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A stream after its first content: from here on there is no way back."""
+
+    first: StreamChunk
+    rest: AttemptStream
+
+
+class Dispatcher:
+    """Carries calls out. One for a bridge."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._turns: dict[str, int] = {}
+
+    async def prepare(self, log: CallLog) -> Ready:
+        """Everything up to the first attempt. Fills the log's alias, cache outcome and decision.
+
+        Raises:
+            UnknownModelError: Nothing is called that.
+            UnsupportedFeatureError, NoRouteError: No candidate is eligible.
+            BudgetExceededError: The only candidates cannot be priced, and a budget applies.
+        """
+        request, context = log.request, log.context
+        route = self._parts.aliases.resolve(request.model, request.routing)
+        log.alias = route.alias
+        if request.response_format is not None and request.response_format.schema is not None:
+            schema_problem(None, request.response_format.schema)
+        reservation = Reservation(self._parts.ledger, context.org_id, scopes_of(context, route.alias))
+        ready = Ready(request, route, reservation)
+        cached = await self._cached(ready, log)
+        if cached is not None:
+            return replace(ready, cached=cached)
+        is_budgeted = await reservation.is_budgeted()
+        request = self._limited(request, route, is_budgeted=is_budgeted)
+        decision = self.decided(request, context, route, is_stream=log.is_stream, is_budgeted=is_budgeted)
+        log.decision = decision
+        if not decision.attempts:
+            raise no_route_error(decision)
+        known = route.deployments()
+        return replace(
+            ready,
+            request=request,
+            targets=tuple(known[name] for name in decision.attempts),
+            ends_at_s=self._parts.clock.monotonic() + self._deadline_s(request, route),
+        )
+
+    def decided(
+        self, request: ChatRequest, context: CallContext, route: Route, *, is_stream: bool, is_budgeted: bool
+    ) -> Decision:
+        """The router's decision on the state of this moment."""
+        parts = self._parts
+        task = context.task or route.requested
+        facts = RequestFacts(task, is_stream, is_budgeted, request.max_output_tokens, parts.clock.now())
+        question = ask(request, route, facts, prices=parts.prices, defaults=parts.config.defaults)
+        snapshot = self._snapshot(route, context.org_id, task)
+        return decide(question, snapshot, seed=parts.rng.getrandbits(SEED_BITS), decision_id=parts.new_id())
+
+    async def complete(self, ready: Ready, log: CallLog) -> tuple[ChatResponse, JsonValue]:
+        """A whole answer, and the validated JSON when one was asked for; an invalid one is asked for once more."""
+        target, response = await self._completed(ready, log)
+        try:
+            return response, parsed_answer(ready.request, response)
+        except SchemaViolationError as violation:
+            log.re_asks = 1
+            others = tuple(one for one in ready.targets if one is not target)
+            again = re_ask(ready.request, response.text, violation.problem)
+            _, response = await self._completed(replace(ready, request=again, targets=(target, *others)), log)
+            return response, parsed_answer(ready.request, response)
+
+    async def open_stream(self, ready: Ready, log: CallLog) -> Opened:
+        """A stream with its first content; whatever failed before it was made up for elsewhere."""
+
+        async def attempt(target: Deployment, limits: AttemptLimits) -> Opened:
+            stream = self._parts.runner.stream(
+                self._shaped(ready.request, target), target, limits, on_record=self._on_record(log)
+            )
+            try:
+                return Opened(await anext(stream), stream)
+            except BaseException:
+                await stream.aclose()
+                raise
+
+        return await self._failed_over(ready, log, attempt)
+
+    async def keep(self, ready: Ready, log: CallLog, response: ChatResponse) -> None:
+        """Store the answer for the next one who asks the same, where the alias says so."""
+        rules = ready.route.rules
+        if log.cache == "miss" and rules is not None:
+            await self._parts.cache.keep(
+                log.context.org_id, log.request, ready.served_by, response, alias_ttl_s=rules.cache_ttl_s
+            )
+
+    async def _completed(self, ready: Ready, log: CallLog) -> tuple[Deployment, ChatResponse]:
+        async def attempt(target: Deployment, limits: AttemptLimits) -> tuple[Deployment, ChatResponse]:
+            shaped = self._shaped(ready.request, target)
+            attempted = await self._parts.runner.complete(shaped, target, limits, on_record=self._on_record(log))
+            return target, attempted.response
+
+        return await self._failed_over(ready, log, attempt)
+
+    async def _failed_over(
+        self, ready: Ready, log: CallLog, attempt: Callable[[Deployment, AttemptLimits], Awaitable[AnswerT]]
+    ) -> AnswerT:
+        """Reserve, then try the targets in order."""
+        parts, rules = self._parts, ready.route.rules
+        bound = attempt_bound_nano_usd(parts.prices, ready.request, ready.targets, parts.clock.now())
+
+        async def before_attempt(target: Deployment) -> None:
+            del target
+            await ready.reservation.cover(log.attempts, bound or 0)
+
+        plan = FailoverPlan(
+            targets=ready.targets,
+            deadline_s=max(ready.ends_at_s - parts.clock.monotonic(), 0.0),
+            is_hard_deadline=self._has_own_deadline(ready),
+            is_stream=log.is_stream,
+            fallback=frozenset(deployment.name for option in ready.route.fallback for deployment in option.deployments),
+            on_content_filter=rules.on_content_filter if rules is not None else "stop",
+            before_attempt=before_attempt,
+        )
+        return await parts.failover.run(plan, attempt)
+
+    async def _cached(self, ready: Ready, log: CallLog) -> ChatResponse | None:
+        if ready.route.rules is None or ready.route.rules.cache == "off":
+            return None
+        found = await self._parts.cache.find(log.context.org_id, log.request, ready.served_by)
+        log.cache = "miss" if found is None else "hit"
+        return found
+
+    def _limited(self, request: ChatRequest, route: Route, *, is_budgeted: bool) -> ChatRequest:
+        """The request with the output limit that will be sent: its own, the alias's, or a default under a budget."""
+        if request.max_output_tokens is not None:
+            return request
+        limit = route.rules.max_tokens if route.rules is not None else None
+        if limit is None and is_budgeted:
+            limit = self._parts.config.defaults.max_tokens
+        return request if limit is None else replace(request, max_output_tokens=limit)
+
+    def _shaped(self, request: ChatRequest, target: Deployment) -> ChatRequest:
+        """The request as this target takes it: its way of asking for JSON, its largest answer."""
+        shaped = shaped_for(request, target)
+        largest, asked = target.entry.max_output_tokens, shaped.max_output_tokens
+        if largest is None or asked is None or asked <= largest:
+            return shaped
+        return replace(shaped, max_output_tokens=largest)
+
+    def _on_record(self, log: CallLog) -> Callable[[AttemptRecord], None]:
+        def on_record(record: AttemptRecord) -> None:
+            log.attempted(record)
+            self._parts.health.observe(record, self._parts.clock.monotonic())
+
+        return on_record
+
+    def _snapshot(self, route: Route, org_id: str, task: str) -> Snapshot:
+        parts = self._parts
+        turn = self._turns[route.requested] = self._turns.get(route.requested, -1) + 1
+        quality: dict[str, QualityEstimate] = {}
+        for option in (*route.candidates, *route.fallback):
+            estimate = parts.quality.estimate(org_id, task, option.entry)
+            if estimate is not None:
+                quality[option.entry.name] = estimate
+        states = parts.health.states(route.deployments(), parts.clock.monotonic())
+        return Snapshot(deployments=states, quality=quality, turn=turn)
+
+    def _deadline_s(self, request: ChatRequest, route: Route) -> float:
+        alias_s = route.rules.deadline_s if route.rules is not None else None
+        return request.deadline_s or alias_s or self._parts.config.retry.deadline_s
+
+    @staticmethod
+    def _has_own_deadline(ready: Ready) -> bool:
+        """Did the request or its alias set a deadline, which then holds for the whole stream too?"""
+        rules = ready.route.rules
+        return ready.request.deadline_s is not None or (rules is not None and rules.deadline_s is not None)
+
+
+def parsed_answer(request: ChatRequest, response: ChatResponse) -> JsonValue:
+    """The validated JSON of the answer; None when none was asked for, or the model calls tools instead.
+
+    Raises:
+        SchemaViolationError: The answer is not what was asked for.
+    """
+    if request.response_format is None or response.tool_calls:
+        return None
+    return answered_json(response.text, request.response_format)

@@ -1,0 +1,217 @@
+"""`Bridge`: chat and stream over many providers; the only object of this package that other packages call."""
+
+import logging
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from bridge.attempt import AttemptRunner
+from bridge.caching.exact import ExactCache
+from bridge.call_log import CallLog
+from bridge.call_record import BudgetLedger, CallContext, CallRecord, CallSink, CallStatus
+from bridge.catalog.aliases import Aliases, AliasView
+from bridge.catalog.deployments import Deployments
+from bridge.catalog.entries import ModelEntry
+from bridge.catalog.models import ModelCatalog
+from bridge.catalog.prices import Prices
+from bridge.chat import ChatRequest
+from bridge.clock import Clock, SystemClock
+from bridge.config import BridgeConfig
+from bridge.decision import Decision, DeploymentState
+from bridge.dispatcher import Dispatcher, Parts, Ready, parsed_answer
+from bridge.errors import BridgeError
+from bridge.identifiers import NewId, new_id
+from bridge.learning.quality import PriorQuality, QualitySource
+from bridge.relay import RelayedStream
+from bridge.reliability.failover import Failover
+from bridge.reliability.health_book import HealthBook
+from bridge.result import ChatResult, ChatStream
+from bridge.state_store import MemoryStateStore, StateStore
+from bridge.transport import Transport
+from bridge.transports import default_transports
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderHealth:
+    """A configured provider as it stands now."""
+
+    provider: str
+    off_reason: str | None
+    """Why it is not used at all; None: it is."""
+    deployments: dict[str, DeploymentState]
+    """What is known of its deployments that were called."""
+
+
+class Bridge:
+    """Routes calls to models. Built once, closed once; safe for concurrent use on one event loop.
+
+    Raises:
+        ConfigurationError: The configuration names something that does not exist or cannot work.
+    """
+
+    def __init__(  # noqa: PLR0913  # everything the bridge touches is handed in; all by name
+        self,
+        config: BridgeConfig,
+        *,
+        transports: Mapping[str, Transport] | None = None,
+        sinks: Sequence[CallSink] = (),
+        ledger: BudgetLedger | None = None,
+        clock: Clock | None = None,
+        new_id: NewId = new_id,
+        rng: random.Random | None = None,
+        state: StateStore | None = None,
+        quality: QualitySource | None = None,
+    ) -> None:
+        clock = clock or SystemClock()
+        rng = rng or random.Random()  # noqa: S311  # load spreading and jitter, no secrets
+        self._sinks = tuple(sinks)
+        self._clock = clock
+        self._new_id = new_id
+        self._config = config
+        self._deployments = Deployments(config)
+        self._catalog = ModelCatalog(config, today=clock.now().date())
+        self._aliases = Aliases(config, self._catalog, self._deployments)
+        self._prices = Prices()
+        self._health = HealthBook(config.breaker, rng)
+        self._transports = default_transports(config, clock) if transports is None else dict(transports)
+        self._dispatcher = Dispatcher(
+            Parts(
+                config=config,
+                aliases=self._aliases,
+                prices=self._prices,
+                health=self._health,
+                failover=Failover(
+                    retry=config.retry, streams=config.streams, health=self._health, clock=clock, rng=rng
+                ),
+                runner=AttemptRunner(self._transports, self._prices, clock, new_id),
+                cache=ExactCache(state or MemoryStateStore(clock, max_entries=config.cache.max_entries), config.cache),
+                quality=quality or PriorQuality(),
+                ledger=ledger,
+                clock=clock,
+                new_id=new_id,
+                rng=rng,
+            )
+        )
+
+    async def chat(self, request: ChatRequest, context: CallContext) -> ChatResult:
+        """A whole answer. Every sink is told of the call, whatever its end.
+
+        Raises:
+            BridgeError: With `.call` set to the call's record.
+        """
+        log = self._log(request, context, is_stream=False)
+        ready: Ready | None = None
+        try:
+            ready = await self._dispatcher.prepare(log)
+            if ready.cached is not None:
+                response, parsed = ready.cached, parsed_answer(request, ready.cached)
+            else:
+                response, parsed = await self._dispatcher.complete(ready, log)
+                await self._dispatcher.keep(ready, log, response)
+        except BridgeError as error:
+            error.call = await self._close(log, ready, "failed", error)
+            raise
+        except Exception as error:
+            await self._close(log, ready, "failed", error)
+            raise
+        except BaseException as error:
+            await self._close(log, ready, "cancelled", error)
+            raise
+        return ChatResult(response, parsed, await self._close(log, ready, "succeeded", None))
+
+    def stream(self, request: ChatRequest, context: CallContext) -> ChatStream:
+        """An answer piece by piece; see RelayedStream for what iteration raises."""
+        return RelayedStream(self._dispatcher, self._log(request, context, is_stream=True), self._close)
+
+    def decide(self, request: ChatRequest, context: CallContext, *, is_stream: bool = False) -> Decision:
+        """What the router would do now; nothing is called. Raises UnknownModelError."""
+        route = self._aliases.resolve(request.model, request.routing)
+        return self._dispatcher.decided(request, context, route, is_stream=is_stream, is_budgeted=False)
+
+    def models(self) -> tuple[ModelEntry, ...]:
+        """All models that can be called now, by name."""
+        off = self.unavailable()
+        entries = (self._catalog.get(name) for name in self._catalog.names())
+        return tuple(entry for entry in entries if entry.provider not in off)
+
+    def aliases(self) -> tuple[AliasView, ...]:
+        """All aliases, built-in ones first."""
+        return self._aliases.views()
+
+    def unavailable(self) -> dict[str, str]:
+        """Configured provider -> why it is off ("OPENAI_API_KEY is not set")."""
+        return self._deployments.unavailable()
+
+    def knows(self, name: str) -> bool:
+        """Is it an alias or a model, also one whose provider is off?"""
+        return self._aliases.knows(name)
+
+    def suggest(self, name: str) -> str | None:
+        """The nearest known alias or model."""
+        return self._aliases.suggest(name)
+
+    def worst_case_nano_usd(self, name: str, *, max_input_bytes: int, max_output_tokens: int) -> int | None:
+        """An upper bound of one billed attempt at the dearest model behind `name`; None when a price is unknown."""
+        now = self._clock.now()
+        return _highest(
+            self._prices.worst_case_nano_usd(entry, max_input_bytes, max_output_tokens, now)
+            for entry in self._entries(name)
+        )
+
+    def expected_nano_usd(self, name: str, *, input_tokens: int, output_tokens: int) -> int | None:
+        """Expected cost of one call at the model the router would choose now; None when its price is unknown."""
+        request = ChatRequest(model=name, messages=())
+        decision = self.decide(request, CallContext(org_id=""))
+        first = next((one.model for one in decision.candidates if one.is_eligible), None)
+        if first is None:
+            return None
+        entry = self._catalog.get(first)
+        return self._prices.expected_nano_usd(entry, input_tokens, output_tokens, self._clock.now())
+
+    async def health(self) -> tuple[ProviderHealth, ...]:
+        """Every configured provider: is it on, and how have its deployments fared?"""
+        off = self.unavailable()
+        states = self._health.all_states(self._clock.monotonic())
+        return tuple(
+            ProviderHealth(
+                provider=name,
+                off_reason=off.get(name),
+                deployments={key: state for key, state in states.items() if key.startswith(f"{name}/")},
+            )
+            for name in self._config.providers
+        )
+
+    async def aclose(self) -> None:
+        """Close every connection. Calls that are still under way fail."""
+        for transport in self._transports.values():
+            await transport.aclose()
+
+    def _entries(self, name: str) -> tuple[ModelEntry, ...]:
+        route = self._aliases.resolve(name)
+        return tuple(option.entry for option in (*route.candidates, *route.fallback) if option.off_reason is None)
+
+    def _log(self, request: ChatRequest, context: CallContext, *, is_stream: bool) -> CallLog:
+        return CallLog(self._new_id(), request, context, is_stream=is_stream, clock=self._clock)
+
+    async def _close(
+        self, log: CallLog, ready: Ready | None, status: CallStatus, error: BaseException | None
+    ) -> CallRecord:
+        """The call's record, told to every sink once."""
+        leases = () if ready is None else await ready.reservation.close(was_dispatched=bool(log.attempts))
+        is_first = not log.is_closed
+        record = log.close(status, leases, error)
+        for sink in self._sinks if is_first else ():
+            try:
+                sink.record(record)
+            except Exception:
+                logger.exception("call_sink.failed", extra={"call_id": record.call_id, "sink": type(sink).__name__})
+        return record
+
+
+def _highest(bounds: Iterable[int | None]) -> int | None:
+    known = list(bounds)
+    if not known or any(bound is None for bound in known):
+        return None
+    return max(bound for bound in known if bound is not None)

@@ -1,0 +1,76 @@
+"""A streamed call as the caller iterates it: failover before the first content, a typed error after it."""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+
+from bridge.call_log import CallLog
+from bridge.call_record import CallRecord, CallStatus
+from bridge.chat import ChatResponse, StreamChunk
+from bridge.dispatcher import Dispatcher, Ready, parsed_answer
+from bridge.errors import BridgeError, ProviderError, StreamInterruptedError
+from bridge.result import ChatResult
+from bridge.streaming import chunks_of
+
+Close = Callable[[CallLog, Ready | None, CallStatus, BaseException | None], Awaitable[CallRecord]]
+
+
+class RelayedStream:
+    """Implements ChatStream. Nothing is sent before the first chunk is asked for.
+
+    Raises while iterated:
+        BridgeError: With `.call` set. StreamInterruptedError once content was relayed.
+    """
+
+    def __init__(self, dispatcher: Dispatcher, log: CallLog, close: Close) -> None:
+        self._dispatcher = dispatcher
+        self._log = log
+        self._close = close
+        self._chunks = self._run()
+        self._result: ChatResult | None = None
+
+    def __aiter__(self) -> AsyncIterator[StreamChunk]:
+        return self._chunks
+
+    async def aclose(self) -> None:
+        await self._chunks.aclose()
+
+    @property
+    def result(self) -> ChatResult:
+        if self._result is None:
+            raise RuntimeError("the result of a stream can be read only after its iteration has ended")
+        return self._result
+
+    async def _run(self) -> AsyncGenerator[StreamChunk, None]:
+        ready: Ready | None = None
+        try:
+            ready = await self._dispatcher.prepare(self._log)
+            response = ready.cached
+            if response is not None:
+                for chunk in chunks_of(response):
+                    yield chunk
+            else:
+                opened = await self._dispatcher.open_stream(ready, self._log)
+                try:
+                    yield opened.first
+                    async for chunk in opened.rest:
+                        yield chunk
+                except ProviderError as error:
+                    raise StreamInterruptedError(f"the answer broke off after its first token: {error}") from error
+                finally:
+                    await opened.rest.aclose()
+                response = opened.rest.response()
+            await self._finish(ready, response)
+        except BridgeError as error:
+            error.call = await self._close(self._log, ready, "failed", error)
+            raise
+        except Exception as error:
+            await self._close(self._log, ready, "failed", error)
+            raise
+        except BaseException as error:
+            await self._close(self._log, ready, "cancelled", error)
+            raise
+
+    async def _finish(self, ready: Ready, response: ChatResponse) -> None:
+        parsed = parsed_answer(self._log.request, response)
+        await self._dispatcher.keep(ready, self._log, response)
+        record = await self._close(self._log, ready, "succeeded", None)
+        self._result = ChatResult(response, parsed, record)

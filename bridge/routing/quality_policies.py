@@ -1,0 +1,64 @@
+"""Policies that trade quality: the best, and the cheapest that is nearly as good."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+
+from bridge.decision import RoutingQuestion
+from bridge.routing.ranking import Ranking, Scored, two_choices
+from bridge.routing.score import score_terms, weighted_score
+from bridge.routing.simple_policies import cheapest
+
+NEAR_QUALITY = 0.01
+
+
+def best(offers: Sequence[Scored], question: RoutingQuestion, turn: int, rng: random.Random) -> Ranking:
+    """Highest lower bound of quality for the task; equals by load."""
+    del question, turn
+    top = max(one.quality_bound for one in offers)
+    near = [one for one in offers if one.quality_bound >= top - NEAR_QUALITY]
+    rest = [one for one in offers if one not in near]
+    head, first = two_choices(near, rng)
+    tail = sorted(rest, key=lambda one: (-one.quality_bound, one.position))
+    return Ranking((*head, *tail), first, {one.name: _quality(one) for one in offers})
+
+
+def balanced(offers: Sequence[Scored], question: RoutingQuestion, turn: int, rng: random.Random) -> Ranking:
+    """The cheapest whose quality bound is within epsilon of the best and whose p95 latency meets the target.
+
+    With `score_weights` the weighted score decides among those instead of price alone.
+    """
+    top = max(one.quality_bound for one in offers)
+    enough = top * (1 - question.epsilon)
+    good = [one for one in offers if one.quality_bound >= enough and _is_quick(one, question)]
+    if not good:
+        good = [one for one in offers if one.quality_bound >= enough]
+    rest = sorted((one for one in offers if one not in good), key=lambda one: (-one.quality_bound, one.position))
+    chosen = _by_score(good, question) if question.score_weights else cheapest(good, question, turn, rng)
+    reasons = {name: f"good enough (quality bound {enough:.2f}), {why}" for name, why in chosen.reasons.items()}
+    reasons |= {one.name: _shortfall(one, enough, question) for one in rest}
+    return replace(chosen, order=(*chosen.order, *rest), reasons=reasons)
+
+
+def _by_score(good: Sequence[Scored], question: RoutingQuestion) -> Ranking:
+    scores = {one.name: weighted_score(score_terms(one, good), question.score_weights) for one in good}
+    order = tuple(sorted(good, key=lambda one: (-scores[one.name], one.position)))
+    reasons = {one.name: f"weighted score {scores[one.name]:.3f}" for one in good}
+    return Ranking(order, {order[0].name: 1.0}, reasons, scores)
+
+
+def _is_quick(one: Scored, question: RoutingQuestion) -> bool:
+    return one.state.latency_p95_s is None or one.state.latency_p95_s <= question.latency_target_s
+
+
+def _shortfall(one: Scored, enough: float, question: RoutingQuestion) -> str:
+    if one.quality_bound < enough:
+        return f"{_quality(one)}, under the bound of {enough:.2f}"
+    return f"p95 latency of {one.state.latency_p95_s:.2f} s misses the target of {question.latency_target_s:g} s"
+
+
+def _quality(one: Scored) -> str:
+    if one.quality is None:
+        return "quality unknown"
+    source = "prior" if one.quality.n_scores == 0 else f"{one.quality.n_scores} scores"
+    return f"quality at least {one.quality.lower_bound:.2f} ({source})"

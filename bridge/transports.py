@@ -1,0 +1,25 @@
+"""The transports a configuration asks for: HTTP for vendors, in-process ones for the local model and the mock."""
+
+from bridge.catalog.known_providers import LOCAL, MOCK
+from bridge.clock import Clock
+from bridge.config import BridgeConfig
+from bridge.transport import HttpTransport, Transport
+
+
+def default_transports(config: BridgeConfig, clock: Clock) -> dict[str, Transport]:
+    """By provider name; `http` serves every provider without one of its own. Nothing is started yet.
+
+    Raises:
+        ConfigurationError: The options of `local` or `mock` are invalid.
+    """
+    made: dict[str, Transport] = {"http": HttpTransport()}
+    local, mock = config.providers.get(LOCAL), config.providers.get(MOCK)
+    if local is not None and local.base_url is None:
+        from bridge.providers.local_llama import LocalTransport
+
+        made[LOCAL] = LocalTransport(local.options)
+    if mock is not None and mock.base_url is None:
+        from bridge.providers.mock import MockTransport
+
+        made[MOCK] = MockTransport(mock.options, clock=clock)
+    return made
