@@ -1,0 +1,52 @@
+"""Deployments and requests for tests of the wire, with defaults."""
+
+from typing import Any
+
+from bridge.attempt import AttemptRunner
+from bridge.catalog.deployments import Deployment
+from bridge.catalog.entries import ModelEntry, PriceOverride
+from bridge.catalog.prices import Prices
+from bridge.chat import ChatRequest, Message
+from bridge.clock import Clock
+from bridge.money import Usd
+from bridge.transport import Transport
+
+PRICE = PriceOverride(model="test", input_usd_per_mtok=Usd(1), output_usd_per_mtok=Usd(2), origin="test")
+"""1 USD a million input tokens, 2 USD output: 1,000 and 2,000 nano-dollars a token."""
+
+
+def deployment(
+    provider: str = "acme",
+    *,
+    base_url: str = "https://acme.test/v1",
+    capabilities: frozenset[str] = frozenset(),
+    **facts: Any,
+) -> Deployment:
+    entry_facts = {name: facts.pop(name) for name in ("context_window", "max_output_tokens") if name in facts}
+    entry = ModelEntry(
+        name=f"{provider}/m",
+        provider=provider,
+        model_id="m",
+        capabilities=capabilities,
+        price_override=PRICE,
+        **entry_facts,
+    )
+    return Deployment(
+        name=entry.name,
+        provider=provider,
+        model_id="m",
+        dialect=facts.pop("dialect", "openai"),
+        base_url=base_url,
+        entry=entry,
+        api_key=facts.pop("api_key", "secret-key-1234"),
+        **facts,
+    )
+
+
+def asking(text: str = "Hello", **fields: Any) -> ChatRequest:
+    return ChatRequest(model="acme/m", messages=(Message.of("user", text),), **fields)
+
+
+def runner_over(transport: Transport, clock: Clock, provider: str = "acme") -> AttemptRunner:
+    numbers = iter(range(1, 1_000))
+    return AttemptRunner({provider: transport}, Prices(), clock, lambda: f"attempt-{next(numbers)}")
