@@ -1,5 +1,7 @@
 """What happens in one call, collected while it happens; ends in exactly one CallRecord."""
 
+from datetime import datetime
+
 from bridge.call_record import AttemptRecord, CacheOutcome, CallContext, CallRecord, CallStatus, Lease
 from bridge.chat import ChatRequest
 from bridge.clock import Clock
@@ -25,6 +27,11 @@ class CallLog:
         self._clock = clock
         self._started_at = clock.now()
         self._record: CallRecord | None = None
+
+    @property
+    def started_at(self) -> datetime:
+        """When the call began."""
+        return self._started_at
 
     @property
     def attempts(self) -> tuple[AttemptRecord, ...]:

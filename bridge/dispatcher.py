@@ -79,6 +79,7 @@ class Opened:
 
     first: StreamChunk
     rest: AttemptStream
+    target: Deployment
 
 
 class Dispatcher:
@@ -151,7 +152,7 @@ class Dispatcher:
                 self._shaped(ready.request, target), target, limits, on_record=self._on_record(log)
             )
             try:
-                return Opened(await anext(stream), stream)
+                return Opened(await anext(stream), stream, target)
             except BaseException:
                 await stream.aclose()
                 raise

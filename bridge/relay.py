@@ -1,13 +1,15 @@
 """A streamed call as the caller iterates it: failover before the first content, a typed error after it."""
 
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 
 from bridge.call_log import CallLog
 from bridge.call_record import CallRecord, CallStatus
 from bridge.chat import ChatResponse, StreamChunk
 from bridge.dispatcher import Dispatcher, Ready, parsed_answer
 from bridge.errors import BridgeError, ProviderError, StreamInterruptedError
-from bridge.result import ChatResult
+from bridge.result import ChatResult, StreamProgress
 from bridge.streaming import chunks_of
 
 Close = Callable[[CallLog, Ready | None, CallStatus, BaseException | None], Awaitable[CallRecord]]
@@ -26,12 +28,18 @@ class RelayedStream:
         self._close = close
         self._chunks = self._run()
         self._result: ChatResult | None = None
+        self._progress = StreamProgress(log.call_id, log.started_at)
 
     def __aiter__(self) -> AsyncIterator[StreamChunk]:
         return self._chunks
 
     async def aclose(self) -> None:
         await self._chunks.aclose()
+
+    @property
+    def progress(self) -> StreamProgress:
+        """Who answers; complete once the first chunk is there."""
+        return self._progress
 
     @property
     def result(self) -> ChatResult:
@@ -44,11 +52,20 @@ class RelayedStream:
         try:
             ready = await self._dispatcher.prepare(self._log)
             response = ready.cached
+            self._progress = replace(self._progress, cache=self._log.cache)
             if response is not None:
                 for chunk in chunks_of(response):
                     yield chunk
             else:
+                began = time.perf_counter()
                 opened = await self._dispatcher.open_stream(ready, self._log)
+                self._progress = replace(
+                    self._progress,
+                    model=opened.target.entry.name,
+                    provider=opened.target.provider,
+                    n_attempts=len(self._log.attempts) + 1,
+                    waited_ms=(time.perf_counter() - began) * 1000,
+                )
                 try:
                     yield opened.first
                     async for chunk in opened.rest:

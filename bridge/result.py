@@ -2,9 +2,10 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
-from bridge.call_record import CallRecord
+from bridge.call_record import CacheOutcome, CallRecord
 from bridge.chat import ChatResponse, StreamChunk
 from bridge.json_types import JsonValue
 
@@ -17,6 +18,21 @@ class ChatResult:
     parsed: JsonValue
     """The validated JSON when the request had a response format, else None."""
     record: CallRecord
+
+
+@dataclass(frozen=True, slots=True)
+class StreamProgress:
+    """What is known of a streamed call from its first chunk on."""
+
+    call_id: str
+    started_at: datetime
+    model: str = ""
+    """Which model answers (`provider/model`); empty before the first chunk and for a cached answer."""
+    provider: str = ""
+    n_attempts: int = 0
+    cache: CacheOutcome = "off"
+    waited_ms: float = 0.0
+    """How long the first content was waited for: attempts, pauses and reservations."""
 
 
 class ChatStream(Protocol):
