@@ -53,7 +53,9 @@ class Finding:
     message: str
     offset: int
     name: str = ""
-    """The unknown name, where there is one: suggestions are looked up for it."""
+    """The unknown name, operator or function."""
+    types: tuple[str, ...] = ()
+    """What an operator or function was applied to."""
 
 
 class FlowError(Exception):

@@ -111,23 +111,26 @@ def findings_of(text: str, message: str) -> tuple[Finding, ...]:
 
 def classify(text: str, what: str, offset: int) -> Finding:
     """A finding with our code and words for one engine message."""
-    undeclared = re.match(r"undeclared reference to '([^']+)'", what)
-    if undeclared:
-        name = undeclared[1]
-        if re.match(r"\s*\(", text[offset:]) and "." not in name:
-            start = max(text.rfind(name, 0, offset + 1), 0)
-            return Finding("unknown_function", f"unknown function `{name}`", start, name=name)
-        root = name.split(".")[0]
-        start = max(text.rfind(root, 0, offset + len(root)), 0)
-        return Finding("unknown_name", f"unknown name `{root}`", start, name=root)
-    overload = re.match(r"found no matching overload for '([^']+)' applied to '(.*)'$", what)
-    if overload:
-        return Finding("expression_type", overload_text(overload[1], overload[2]), offset, name=overload[1])
-    if what.startswith("Syntax error"):
-        return Finding("expression_syntax", what[0].lower() + what[1:], offset)
-    if what.startswith("unsupported syntax"):
-        return Finding("expression_syntax", what + "; use has() or coalesce()", offset)
+    if match := re.match(r"undeclared reference to '([^']+)'", what):
+        return _undeclared(text, match[1], offset)
+    if match := re.match(r"found no matching overload for '([^']+)' applied to '(.*)'$", what):
+        types = tuple(re.sub(r"^\((.*)\)$", r"\1", match[2]).split(", "))
+        return Finding("expression_type", overload_text(match[1], match[2]), offset, match[1], types)
+    if match := re.match(r"undefined field '([^']+)'", what):
+        return Finding("unknown_field", f"there is no field `{match[1]}` here", offset + 1, name=match[1])
+    if what.startswith(("Syntax error", "unsupported syntax")):
+        hint = "; use has() or coalesce()" if "unsupported" in what else ""
+        return Finding("expression_syntax", what[0].lower() + what[1:] + hint, offset)
     return Finding("expression_type", what, offset)
+
+
+def _undeclared(text: str, name: str, offset: int) -> Finding:
+    if re.match(r"\s*\(", text[offset:]) and "." not in name:
+        start = max(text.rfind(name, 0, offset + 1), 0)
+        return Finding("unknown_function", f"unknown function `{name}`", start, name=name)
+    root = name.split(".", maxsplit=1)[0]
+    start = max(text.rfind(root, 0, offset + len(root)), 0)
+    return Finding("unknown_name", f"unknown name `{root}`", start, name=root)
 
 
 _OPERATORS = {

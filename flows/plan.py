@@ -109,6 +109,8 @@ class PlanStep:
     position: Position = field(default_factory=lambda: Position(0, 0))
     fingerprint: str = ""
     """Hash of everything that decides what the step does: equal fingerprints may reuse an outcome."""
+    places: dict[str, Position] = field(default_factory=dict[str, Position])
+    """Where each expression text of the step stands, for the errors of `CelExpressions.render`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,133 @@
+"""What a run may cost before it starts: expected and at worst, per step and in total."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bridge.json_types import JsonValue
+from flows.diagnostics import Diagnostics
+from flows.plan import Block, Plan, PlanStep
+from flows.spec import FlowSpec, StepSpec
+from flows.validate_nodes import ModelNames
+from flows.yaml_nodes import MapNode
+from nodes.node import ModelUse, Node, node_types
+
+NodeTypes = Mapping[str, type[Node[Any]]]
+
+
+@dataclass(frozen=True, slots=True)
+class StepCost:
+    """The bound of one step. None where a price is unknown."""
+
+    step: str
+    path: str
+    expected_nano_usd: int | None
+    worst_nano_usd: int | None
+    max_runs: int
+    """Attempts times items, those of enclosing bodies included."""
+
+
+@dataclass(frozen=True, slots=True)
+class CostBound:
+    """The bound of a run. A total is None as soon as one price is unknown."""
+
+    steps: tuple[StepCost, ...]
+    expected_nano_usd: int | None
+    worst_nano_usd: int | None
+
+
+def cost_bound(plan: Plan, catalog: ModelNames) -> CostBound:
+    """Worst case: every step runs, every attempt and every item is used up. Expected: one attempt of each item."""
+    steps = tuple(_Walk(catalog, node_types()).plan(plan, "", items=1, attempts=1))
+    return CostBound(steps, _total([s.expected_nano_usd for s in steps]), _total([s.worst_nano_usd for s in steps]))
+
+
+def uses_of_step(node_class: type[Node[Any]] | None, config: Mapping[str, JsonValue]) -> Sequence[ModelUse]:
+    """The model uses of one attempt; none for an unknown type or a block with mistakes."""
+    if node_class is None:
+        return ()
+    try:
+        return node_class.model_uses(config)
+    except (TypeError, ValueError, KeyError, AttributeError):
+        return ()
+
+
+def check_budget(spec: FlowSpec, catalog: ModelNames, problems: Diagnostics) -> None:
+    """A budget below the worst cost of one attempt of every step can never be kept."""
+    budget_node = spec.root.get("budget")
+    if spec.budget is None or budget_node is None:
+        return
+    needed = 0
+    for step in spec.block.walk():
+        for use in uses_of_step(step.node_class, step.config):
+            needed += catalog.worst_case_nano_usd(use) or 0 if catalog.knows(use.model) else 0
+    if needed <= round(spec.budget.usd * 1_000_000_000):
+        return
+    at = (budget_node.get("usd") if isinstance(budget_node, MapNode) else None) or budget_node
+    shown = f"${needed / 1e9:.9f}".rstrip("0").rstrip(".")
+    message = f"one attempt of every step may cost {shown}, more than the budget of ${spec.budget.usd:g}"
+    hint = f"raise the budget to at least {shown}, set `max_tokens`, or use a cheaper model"
+    if spec.budget.on_exceed == "stop":
+        problems.error(at, "budget_below_cost", message, hint)
+    else:
+        problems.warning(at, "budget_below_cost", message, hint)
+
+
+class _Walk:
+    def __init__(self, catalog: ModelNames, types: NodeTypes) -> None:
+        self._catalog = catalog
+        self._types = types
+
+    def plan(self, plan: Plan, prefix: str, *, items: int, attempts: int) -> list[StepCost]:
+        found: list[StepCost] = []
+        for steps in (plan.block.steps, plan.on_failure, plan.finally_steps):
+            for step in steps:
+                found += self._step(plan, step, prefix, items, attempts)
+        return found
+
+    def _block(self, plan: Plan, block: Block, prefix: str, items: int, attempts: int) -> list[StepCost]:
+        return [cost for step in block.steps for cost in self._step(plan, step, prefix, items, attempts)]
+
+    def _step(self, plan: Plan, step: PlanStep, prefix: str, items: int, attempts: int) -> list[StepCost]:
+        path = f"{prefix}{step.id}"
+        items *= item_count(step)
+        attempts *= step.retry.attempts
+        if step.body is not None:
+            return self._block(plan, step.body, f"{path}.", items, attempts)
+        child = plan.children.get(str(step.config.get("ref"))) if step.type == "flow" else None
+        if child is not None:
+            return self.plan(child, f"{path}.", items=items, attempts=attempts)
+        uses = uses_of_step(self._types.get(step.type), step.config)
+        if not uses:
+            return []
+        expected = _total([self._catalog.expected_nano_usd(use) for use in uses])
+        worst = _total([self._catalog.worst_case_nano_usd(use) for use in uses])
+        runs = items * attempts
+        return [
+            StepCost(
+                step.id,
+                path,
+                None if expected is None else expected * items,
+                None if worst is None else worst * runs,
+                runs,
+            )
+        ]
+
+
+def item_count(step: PlanStep | StepSpec) -> int:
+    """The most items a step may run over: the number of a literal list, else max_items."""
+    rule = step.foreach
+    if rule is None:
+        return 1
+    if rule.is_matrix and isinstance(rule.items, Mapping):
+        count = 1
+        for values in rule.items.values():
+            count *= len(values) if isinstance(values, Sequence) and not isinstance(values, str) else rule.max_items
+        return min(count, rule.max_items)
+    is_literal = isinstance(rule.items, Sequence) and not isinstance(rule.items, str)
+    return len(rule.items) if is_literal and isinstance(rule.items, Sequence) else rule.max_items
+
+
+def _total(costs: Sequence[int | None]) -> int | None:
+    known = [cost for cost in costs if cost is not None]
+    return sum(known) if len(known) == len(costs) else None

@@ -1,0 +1,17 @@
+"""What the language knows and the engine cannot execute yet: an error where it is used, never silence."""
+
+NODE_TYPES = frozenset(
+    {
+        "compare", "embed", "retrieve", "ingest", "python", "sql", "loop", "approve", "wait", "guard", "agent", "mcp",
+        "notify", "storage",
+    }
+)  # fmt: skip
+TRIGGER_TYPES = frozenset({"webhook", "event", "run_completed"})
+SECTIONS = frozenset({"concurrency", "evaluations"})
+STEP_KEYS = frozenset({"experiment"})
+ON_EXCEED = frozenset({"degrade", "ask"})
+
+
+def message(what: str) -> str:
+    """The text of the diagnostic `not_supported_yet`."""
+    return f"{what} is part of the language, but this release cannot execute it yet"
