@@ -1,0 +1,139 @@
+"""`chat`, `models`, `route`: the bridge from the command line."""
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from platform_api.cli.model_views import (
+    call_json,
+    explain_call,
+    model_json,
+    result_json,
+    show_decision,
+    show_facts,
+    show_models,
+)
+from platform_api.cli.outcome import FAILED, CommandError, err, out, print_json
+from platform_api.cli.platform import AsJson, settings_of_process
+
+if TYPE_CHECKING:
+    from bridge.call_record import CallRecord
+    from bridge.chat import ChatRequest
+    from bridge.errors import BridgeError
+
+Task = Annotated[str | None, typer.Option(help="What quality is measured for; the alias when not given.")]
+
+
+def chat(
+    model: Annotated[str, typer.Argument(help="An alias, or provider/model.")],
+    prompt: Annotated[str, typer.Argument(help="What to ask.")],
+    system: Annotated[str | None, typer.Option(help="System message.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(min=1, help="Longest answer, in tokens.")] = None,
+    temperature: Annotated[float | None, typer.Option(min=0, max=2)] = None,
+    deadline: Annotated[float | None, typer.Option(min=0.1, help="Seconds for all attempts together.")] = None,
+    task: Task = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Show candidates, reasons, attempts and price.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """One call through the bridge, streamed to the terminal."""
+    from bridge.chat import ChatRequest, Message
+
+    messages = (Message.of("user", prompt),)
+    if system is not None:
+        messages = (Message.of("system", system), *messages)
+    request = ChatRequest(
+        model=model, messages=messages, max_output_tokens=max_tokens, temperature=temperature, deadline_s=deadline
+    )
+    return asyncio.run(_chat(request, task, explain=explain, as_json=as_json))
+
+
+async def _chat(request: "ChatRequest", task: str | None, *, explain: bool, as_json: bool) -> int:
+    from bridge.errors import BridgeError
+    from platform_api.wiring import open_local_bridge
+
+    async with open_local_bridge(settings_of_process()) as (bridge, context_of):
+        try:
+            stream = bridge.stream(request, context_of(task))
+            async for chunk in stream:
+                if not as_json:
+                    out.print(chunk.text, end="", markup=False, highlight=False, soft_wrap=True)
+        except BridgeError as error:
+            return _show_failure(error, explain=explain, as_json=as_json)
+        result = stream.result
+    if as_json:
+        print_json(result_json(result))
+        return 0
+    out.print()
+    show_facts(result.record)
+    if explain:
+        explain_call(result.record)
+    return 0
+
+
+def _show_failure(error: "BridgeError", *, explain: bool, as_json: bool) -> int:
+    record = cast("CallRecord | None", error.call)
+    if as_json:
+        facts = {} if record is None else call_json(record)
+        print_json({"error": {"class": error.error_class, "message": str(error)}, **facts})
+        return FAILED
+    if record is not None and explain:
+        explain_call(record)
+    raise CommandError(str(error), FAILED) from error
+
+
+def list_models(
+    alias: Annotated[str | None, typer.Option(help="Only the candidates of this alias.")] = None,
+    provider: Annotated[str | None, typer.Option(help="Only models of this provider.")] = None,
+    capability: Annotated[str | None, typer.Option(help="Only models that can do this.")] = None,
+    as_json: AsJson = False,
+) -> int:
+    """The catalogue: what can be called, what it can do, what it costs."""
+    from bridge.config import BridgeConfig
+    from bridge.gateway import Bridge
+
+    bridge = Bridge(BridgeConfig.parse(settings_of_process().bridge))
+    entries = list(bridge.models())
+    if alias is not None:
+        view = next((one for one in bridge.aliases() if one.name == alias), None)
+        if view is None:
+            known = ", ".join(one.name for one in bridge.aliases())
+            raise CommandError(f"there is no alias {alias!r}; there are {known}")
+        names = {candidate.partition("@")[0] for candidate in (*view.candidates, *view.fallback)}
+        entries = [entry for entry in entries if entry.name in names]
+    if provider is not None:
+        entries = [entry for entry in entries if entry.provider == provider]
+    if capability is not None:
+        entries = [entry for entry in entries if capability in entry.capabilities]
+    if as_json:
+        print_json({"models": [model_json(entry) for entry in entries], "unavailable": bridge.unavailable()})
+        return 0
+    show_models(entries)
+    for name, reason in bridge.unavailable().items():
+        err.print(f"{name}: off, {reason}", style="dim", markup=False, highlight=False, soft_wrap=True)
+    return 0
+
+
+def route(
+    alias: Annotated[str, typer.Option(help="An alias, or provider/model.")],
+    prompt: Annotated[str, typer.Option(help="The request to route; its length and needs decide.")] = "Hello",
+    task: Task = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Every candidate with its reason.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """What the router would do now; nothing is called."""
+    from bridge.call_record import CallContext
+    from bridge.chat import ChatRequest, Message
+    from bridge.config import BridgeConfig
+    from bridge.gateway import Bridge
+
+    bridge = Bridge(BridgeConfig.parse(settings_of_process().bridge))
+    request = ChatRequest(model=alias, messages=(Message.of("user", prompt),))
+    decision = bridge.decide(request, CallContext(org_id="local", task=task))
+    if as_json:
+        print_json(decision.to_json())
+        return 0
+    out.print(f"{alias}: {' then '.join(decision.attempts) or 'no candidate'}", highlight=False, markup=False)
+    if explain:
+        show_decision(decision)
+    return 0 if decision.attempts else FAILED
