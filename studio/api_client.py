@@ -22,6 +22,8 @@ from studio.api_shapes import (
 Answer = TypeVar("Answer", bound=BaseModel)
 QueryValue = str | int | None
 
+PAGE_SIZE = 100
+"""What the platform serves at most."""
 TIMEOUT = httpx.Timeout(15.0, connect=3.0)
 
 
@@ -65,7 +67,7 @@ class StudioApi:
 
     def flows(self, cursor: str | None = None) -> Page[FlowSummary]:
         """One page of flows with their recent health."""
-        return self._send(Page[FlowSummary], "GET", "/api/flows", params={"cursor": cursor})
+        return self._send(Page[FlowSummary], "GET", "/api/flows", params={"cursor": cursor, "limit": PAGE_SIZE})
 
     def flow(self, name: str, version: int | None = None) -> FlowDetail:
         """A flow at `version`, else at its latest."""
@@ -86,10 +88,22 @@ class StudioApi:
         return self._send(StartedRun, "POST", f"/api/flows/{_segment(flow)}/runs", json=body, headers=headers)
 
     def runs(
-        self, *, flow: str | None = None, status: str | None = None, since: str | None = None, cursor: str | None = None
+        self,
+        *,
+        flow: str | None = None,
+        status: str | None = None,
+        since: str | None = None,
+        cursor: str | None = None,
+        limit: int = PAGE_SIZE,
     ) -> Page[RunSummary]:
         """One page of runs, newest first. `since` is an ISO instant."""
-        params: dict[str, QueryValue] = {"flow": flow, "status": status, "since": since, "cursor": cursor}
+        params: dict[str, QueryValue] = {
+            "flow": flow,
+            "status": status,
+            "since": since,
+            "cursor": cursor,
+            "limit": limit,
+        }
         return self._send(Page[RunSummary], "GET", "/api/runs", params=params)
 
     def run(self, run_id: str) -> RunDetail:

@@ -164,6 +164,8 @@ class StepView(Shape):
     input: JsonValue = None
     output: JsonValue = None
     error: ErrorView | None = None
+    errors: list[ErrorView] = Field(default_factory=list[ErrorView])
+    """Items that a foreach lost and went on without."""
     started_at: datetime | None = None
     finished_at: datetime | None = None
     duration_ms: float | None = None

@@ -1,5 +1,7 @@
 """What one step did: output, input, error, and why its model was chosen. Linked to the graph by the URL."""
 
+from urllib.parse import urlencode
+
 import streamlit as st
 from pydantic import JsonValue
 
@@ -9,8 +11,18 @@ from studio.formatting import UNKNOWN, duration, money, plain, tokens
 from studio.node_kinds import icon
 from studio.page_frame import status_badge
 from studio.rows import CANDIDATE_COLUMNS, candidate_row, status_cell, text
+from studio.run_graph import item_paths, step_id
 from studio.session import api, api_errors
 
+MAX_ITEMS = 200
+MAX_FIELDS = 12
+"""A map with more keys is shown as one tree."""
+ITEM_COLUMNS = (
+    Column("step", "Step", align="wide"),
+    Column("status", "Status"),
+    Column("time", "Time", align="right"),
+    Column("cost", "Cost", align="right"),
+)
 ATTEMPT_COLUMNS = (
     Column("deployment", "Attempt", align="wide"),
     Column("outcome", "Outcome"),
@@ -42,7 +54,12 @@ def step_panel(run: RunDetail, path: str) -> None:
         status_badge(step.status)
     calls = _calls(step)
     st.markdown(f":gray[{_facts(run, path, step, calls)}]")
-    names = ["Output", "Input"] + (["Error"] if step.error else []) + (["Routing"] if calls else [])
+    items = item_paths(path, run.steps)
+    failures = [error for error in (step.error, *step.errors) if error is not None]
+    names = ["Output", "Input"]
+    names += [
+        name for name, there in (("Error", failures), (f"Items ({len(items)})", items), ("Routing", calls)) if there
+    ]
     tabs = dict(
         zip(names, st.tabs(names, default="Error" if step.error else "Output", key=f"tabs_{path}"), strict=True)
     )
@@ -50,24 +67,37 @@ def step_panel(run: RunDetail, path: str) -> None:
         value(step.output, when_absent=_no_output(step))
     with tabs["Input"]:
         _inputs(run, path, step)
-    if step.error:
+    if failures:
         with tabs["Error"]:
-            error_card(step.error)
+            for failure in failures:
+                error_card(failure)
+    if items:
+        with tabs[f"Items ({len(items)})"]:
+            _items(run, items, key=path)
     if calls:
         with tabs["Routing"]:
             _routing(calls, key=path)
 
 
 def value(content: JsonValue, *, when_absent: str) -> None:
-    """JSON as a tree, long text as text; nothing of it is read as markup."""
+    """Fields with their names, nested JSON as a tree; nothing of it is read as markup."""
     if content is None or content == {}:
         st.markdown(f":gray[{when_absent}]")
-    elif isinstance(content, str):
-        st.code(content, language=None, wrap_lines=True)
-    elif isinstance(content, dict | list):
-        st.json(content, expanded=3)
+    elif isinstance(content, dict) and len(content) <= MAX_FIELDS:
+        for name, item in content.items():
+            st.markdown(f":gray[{plain(name)}]")
+            _field(item)
     else:
-        st.code(str(content), language=None)
+        _field(content)
+
+
+def _field(item: JsonValue) -> None:
+    if isinstance(item, dict | list):
+        st.json(item, expanded=2)
+    elif isinstance(item, str):
+        st.code(item or " ", language=None, wrap_lines=True)
+    else:
+        st.code("null" if item is None else str(item).lower() if isinstance(item, bool) else f"{item}", language=None)
 
 
 def error_card(error: ErrorView) -> None:
@@ -85,6 +115,29 @@ def error_card(error: ErrorView) -> None:
     with st.container(border=True):
         st.markdown(f":red-badge[:material/error: {plain(error.error_class or 'error')}] :gray[{plain(where)}]")
         st.text(error.message or UNKNOWN)
+
+
+def _items(run: RunDetail, paths: list[str], *, key: str) -> None:
+    """Inner steps of a foreach or loop; opening one shows it in this panel."""
+    rows: list[Row] = [
+        {
+            "id": path,
+            "href": f"/run?{urlencode({'run': run.run_id, 'node': path})}",
+            "cells": {
+                "step": text(path),
+                "status": status_cell(run.steps[path].status),
+                "time": text(duration(run.steps[path].duration_ms)),
+                "cost": text(money(run.steps[path].cost_usd)),
+            },
+        }
+        for path in paths[:MAX_ITEMS]
+    ]
+    opened = data_table("Items", ITEM_COLUMNS, rows, key=f"items_{key}")
+    if len(paths) > MAX_ITEMS:
+        st.caption(f"the first {MAX_ITEMS} of {len(paths)}")
+    if opened:
+        st.query_params["node"] = opened
+        st.rerun(scope="fragment")
 
 
 def _calls(step: StepView) -> list[CallView]:
@@ -115,7 +168,7 @@ def _type(run: RunDetail, path: str) -> str | None:
     step = run.steps.get(path)
     if step and step.type:
         return step.type
-    return next((node.type for node in run.graph.nodes if node.id == path), None)
+    return next((node.type for node in run.graph.nodes if node.id == step_id(path)), None)
 
 
 def _no_output(step: StepView) -> str:
@@ -136,7 +189,7 @@ def _inputs(run: RunDetail, path: str, step: StepView) -> None:
     """What the step was given if the platform tells, and what it waited for and read."""
     if step.input is not None:
         value(step.input, when_absent="")
-    edges = [edge for edge in run.graph.edges if edge.target == path]
+    edges = [edge for edge in run.graph.edges if edge.target == step_id(path)]
     for edge in edges:
         source = run.steps.get(edge.source)
         st.markdown(f"**{plain(edge.source)}** :gray[{plain(edge.why)}]")

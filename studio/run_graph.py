@@ -104,9 +104,14 @@ def draw(graph: Graph, steps: Mapping[str, StepView] | None, *, direction: Direc
     }
 
 
-def step_of(node_id: str, steps: Mapping[str, StepView]) -> StepView | None:
-    """The step of a top-level node, by its path."""
-    return steps.get(node_id)
+def card_of(path: str) -> str:
+    """The card on which the step at `path` stands: `outer[2].inner` stands on `outer`."""
+    return path.partition("[")[0].partition(".")[0]
+
+
+def step_id(path: str) -> str:
+    """The step's own id: `outer[2].inner` is a run of `inner`."""
+    return path.rpartition(".")[2].partition("[")[0]
 
 
 def item_paths(node_id: str, steps: Mapping[str, StepView]) -> list[str]:

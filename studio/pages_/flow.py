@@ -25,6 +25,9 @@ def header(flow: FlowDetail) -> bool:
         published = flow.status == "published"
         st.badge(f"v{flow.version} {plain(flow.status)}", color="green" if published else "gray")
         st.space("stretch")
+        if not published and st.button("Publish", key="publish_flow", icon=":material/publish:"):
+            api().publish(flow.name, flow.version)
+            st.rerun()
         pressed = st.button("Run", key="run_flow", type="primary", icon=":material/play_arrow:")
     if flow.description:
         st.markdown(f":gray[{plain(flow.description)}]")
@@ -50,7 +53,7 @@ def version_rows(flow: FlowDetail, now: datetime) -> list[Row]:
 
 def recent_runs(flow: FlowDetail, now: datetime) -> None:
     """The newest runs of this flow, all versions."""
-    runs = api().runs(flow=flow.name).items[:20]
+    runs = api().runs(flow=flow.name, limit=20).items
     if not runs:
         st.markdown(":gray[No runs yet.]")
         return

@@ -12,6 +12,7 @@ from studio.formatting import exact_time, money, plain, relative_time, short_id,
 from studio.node_panel import run_panel, step_panel
 from studio.page_frame import empty_state, page_title, scheme, status_badge
 from studio.run_form import open_run_drawer
+from studio.run_graph import card_of
 from studio.session import api, api_errors
 from studio.status import is_active, style
 
@@ -116,7 +117,7 @@ def canvas(run_id: str, was_active: bool) -> None:
             run.graph,
             run.steps,
             key=f"dag_{run_id}",
-            selected=chosen,
+            selected=card_of(chosen) if chosen else None,
             label=f"Steps of {run.flow}, run {short_id(run_id)}",
             on_select=remember_step,
         )

@@ -106,7 +106,7 @@ def render() -> None:
     page_title("Runs")
     with api_errors("runs_filters"):
         status, flow, window = filters()
-        has_active = any(is_active(run.status) for run in api().runs(flow=flow, status=status).items)
+        has_active = any(is_active(run.status) for run in api().runs(flow=flow, status=status, limit=20).items)
         st.fragment(listing, run_every=REFRESH_S if has_active else None)(status, flow, window)
 
 
