@@ -1,13 +1,18 @@
 """What a run may cost before it starts: expected and at worst, per step and in total."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bridge.json_types import JsonValue
+from bridge.json_types import JsonObject, JsonValue
+from bridge.money import NANO_PER_USD
 from flows.diagnostics import Diagnostics
+from flows.expressions_compiled import plain_chain
+from flows.expressions_schemas import Miss, follow
+from flows.expressions_text import sole_expression
 from flows.plan import Block, Plan, PlanStep
-from flows.spec import FlowSpec, StepSpec
+from flows.spec import FlowSpec
 from flows.validate_nodes import ModelNames
 from flows.yaml_nodes import MapNode
 from nodes.node import ModelUse, Node, node_types
@@ -53,20 +58,23 @@ def uses_of_step(node_class: type[Node[Any]] | None, config: Mapping[str, JsonVa
 
 
 def check_budget(spec: FlowSpec, catalog: ModelNames, problems: Diagnostics) -> None:
-    """A budget below the worst cost of one attempt of every step can never be kept."""
+    """A budget below what one attempt of every step will likely cost cannot be kept.
+
+    Judged by the expected cost: the worst case assumes the biggest inputs and is shown by `plan`.
+    """
     budget_node = spec.root.get("budget")
     if spec.budget is None or budget_node is None:
         return
     needed = 0
     for step in spec.block.walk():
         for use in uses_of_step(step.node_class, step.config):
-            needed += catalog.worst_case_nano_usd(use) or 0 if catalog.knows(use.model) else 0
-    if needed <= round(spec.budget.usd * 1_000_000_000):
+            needed += (catalog.expected_nano_usd(use) or 0) if catalog.knows(use.model) else 0
+    if needed <= round(spec.budget.usd * NANO_PER_USD):
         return
     at = (budget_node.get("usd") if isinstance(budget_node, MapNode) else None) or budget_node
-    shown = f"${needed / 1e9:.9f}".rstrip("0").rstrip(".")
-    message = f"one attempt of every step may cost {shown}, more than the budget of ${spec.budget.usd:g}"
-    hint = f"raise the budget to at least {shown}, set `max_tokens`, or use a cheaper model"
+    shown = f"${needed / NANO_PER_USD:.9f}".rstrip("0").rstrip(".")
+    message = f"one attempt of every step costs about {shown}, more than the budget of ${spec.budget.usd:g}"
+    hint = f"raise the budget above {shown}, set `max_tokens`, or use a cheaper model"
     if spec.budget.on_exceed == "stop":
         problems.error(at, "budget_below_cost", message, hint)
     else:
@@ -90,7 +98,7 @@ class _Walk:
 
     def _step(self, plan: Plan, step: PlanStep, prefix: str, items: int, attempts: int) -> list[StepCost]:
         path = f"{prefix}{step.id}"
-        items *= item_count(step)
+        items *= item_count(step, plan.inputs_schema)
         attempts *= step.retry.attempts
         if step.body is not None:
             return self._block(plan, step.body, f"{path}.", items, attempts)
@@ -114,18 +122,27 @@ class _Walk:
         ]
 
 
-def item_count(step: PlanStep | StepSpec) -> int:
-    """The most items a step may run over: the number of a literal list, else max_items."""
+def item_count(step: PlanStep, inputs_schema: JsonObject) -> int:
+    """The most items a step may run over: those of a literal list, what an input's `maxItems` allows, or max_items."""
     rule = step.foreach
     if rule is None:
         return 1
     if rule.is_matrix and isinstance(rule.items, Mapping):
-        count = 1
-        for values in rule.items.values():
-            count *= len(values) if isinstance(values, Sequence) and not isinstance(values, str) else rule.max_items
-        return min(count, rule.max_items)
-    is_literal = isinstance(rule.items, Sequence) and not isinstance(rule.items, str)
-    return len(rule.items) if is_literal and isinstance(rule.items, Sequence) else rule.max_items
+        counts = [_length(values, inputs_schema, rule.max_items) for values in rule.items.values()]
+        return min(math.prod(counts), rule.max_items)
+    return _length(rule.items, inputs_schema, rule.max_items)
+
+
+def _length(items: JsonValue, inputs_schema: JsonObject, otherwise: int) -> int:
+    if not isinstance(items, str):
+        return len(items) if isinstance(items, Sequence) else otherwise
+    sole = sole_expression(items)
+    read = plain_chain(sole.expression) if sole is not None else None
+    if read is None or read.root != "inputs":
+        return otherwise
+    found = follow(inputs_schema, read.fields)
+    most = None if isinstance(found, Miss) else found.get("maxItems")
+    return min(most, otherwise) if isinstance(most, int) else otherwise
 
 
 def _total(costs: Sequence[int | None]) -> int | None:

@@ -1,5 +1,6 @@
 """Child flows: read, checked, and their calls checked by their inputs."""
 
+import posixpath
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 MAX_DEPTH = 8
 
 ReadRef = Callable[[str], str]
-"""Reference -> document text. Raises LookupError or OSError when there is none, NotImplementedError when it cannot
-be known here; then the call is checked when it runs."""
+"""Reference (paths seen from the folder of the first document) -> document text. Raises LookupError or OSError when
+there is none, NotImplementedError when it cannot be known here; then the call is checked when it runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class ChildReader:
 
     def _read(self, node: ScalarNode, problems: Diagnostics) -> Plan | None:
         assert self.read_ref is not None
-        reference = node.text
+        reference = resolve_reference(node.text, self.trail[-1] if self.trail else "")
         if reference in self.trail or len(self.trail) >= MAX_DEPTH:
             shown = " -> ".join((*self.trail, reference))
             problems.error(node, "cycle", f"these flows call each other: {shown}", "a flow cannot contain itself")
@@ -67,6 +68,13 @@ class ChildReader:
             message = f"the flow `{reference}` has {len(errors)} errors; the first: {errors[0].to_text()}"
             problems.error(node, "bad_child_flow", message, f"validate {reference}")
         return checked.plan
+
+
+def resolve_reference(reference: str, parent: str) -> str:
+    """A path seen from the first document's folder; names of published flows stay as they are."""
+    if not reference.startswith("."):
+        return reference
+    return "./" + posixpath.normpath(posixpath.join(posixpath.dirname(parent), reference))
 
 
 def _check_call(step: StepSpec, plan: Plan, problems: Diagnostics) -> None:
