@@ -14,6 +14,7 @@ from bridge.reliability.health import RollingWindow
 
 CircuitState = Literal["closed", "half_open", "open"]
 JITTER = 0.2
+"""A pause is shortened by up to this share, never lengthened: after a minute's outage the way back is under 30 s."""
 PROBE_PATIENCE_S = 1.0
 """How soon another look is worth it while a probe is under way."""
 
@@ -115,8 +116,7 @@ class CircuitBreaker:
 
     def _open(self, now_s: float, retry_after_s: float | None) -> None:
         pause_s = min(self._config.open_s * 2**self._times_opened, self._config.open_max_s)
-        pause_s *= 1 + self._rng.uniform(-JITTER, JITTER)
-        pause_s = max(min(pause_s, self._config.open_max_s), retry_after_s or 0.0)
+        pause_s = max(pause_s * (1 - self._rng.uniform(0, JITTER)), retry_after_s or 0.0)
         self._times_opened += 1
         self._opening = _Opening(until_s=now_s + pause_s)
         self._closed_at_s = None
