@@ -239,12 +239,12 @@ class StreamEncoder:
         choice: JsonDict = {"index": chunk.choice, "delta": delta, "logprobs": None, "finish_reason": finish}
         return self._event([choice], usage=None)
 
-    def end(self, usage: Usage | None = None) -> bytes:
-        """The last events: usage where asked for, and the end mark."""
+    def end(self, usage: Usage | None = None, *, cost_usd: float | None = None) -> bytes:
+        """The last events: usage and what it cost where asked for, and the end mark."""
         usage = usage or self._usage
         if not self._wants_usage or usage is None:
             return DONE
-        return self._event([], usage=usage_object(usage)) + DONE
+        return self._event([], usage={**usage_object(usage), "cost_usd": cost_usd}) + DONE
 
     def _event(self, choices: list[JsonDict], *, usage: JsonDict | None) -> bytes:
         event = {**self._head, "choices": choices}
@@ -261,6 +261,11 @@ def error_body(message: str, *, kind: str, code: str | None, param: str | None =
 def error_event(message: str, *, kind: str, code: str | None) -> bytes:
     """An error in the middle of a stream. No end mark follows: a cut answer must not look finished."""
     return b"data: " + error_body(message, kind=kind, code=code) + b"\n\n"
+
+
+def model_object(name: str, owner: str, *, created: int) -> bytes:
+    """The body of `GET /v1/models/{model}`."""
+    return msgspec.json.encode({"id": name, "object": "model", "created": created, "owned_by": owner})
 
 
 def models_list(names: Iterator[tuple[str, str]], *, created: int) -> bytes:

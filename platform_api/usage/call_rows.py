@@ -5,7 +5,8 @@ from uuid import UUID
 
 import msgspec
 
-from bridge.call_record import AttemptRecord, BudgetScope, CallContext, ScopeKind
+from bridge.budgets import scopes_of
+from bridge.call_record import AttemptRecord
 from platform_api.budgets.settlement import LostHold, SpentCall
 from platform_api.database.upserts import storable
 from platform_api.usage.journal import StoredCall
@@ -82,18 +83,6 @@ def spent_call(call: StoredCall) -> SpentCall:
         started_at=call.started_at,
         lease_ids=tuple(UUID(lease.id) for lease in call.leases),
     )
-
-
-def scopes_of(context: CallContext, alias: str | None) -> tuple[BudgetScope, ...]:
-    """Everything a call counts against."""
-    named: tuple[tuple[ScopeKind, str | None], ...] = (
-        ("org", context.org_id),
-        ("key", context.key_id),
-        ("alias", alias),
-        ("flow", context.flow),
-        ("run", context.run_id),
-    )
-    return tuple(BudgetScope(kind, value) for kind, value in named if value is not None)
 
 
 def lost_records(hold: LostHold) -> tuple[Record, Record]:

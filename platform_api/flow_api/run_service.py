@@ -1,0 +1,193 @@
+"""Entering runs: which version, which inputs, which lane; one run for one idempotency key or schedule slot."""
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from bridge.clock import Clock
+from bridge.identifiers import NewId
+from bridge.money import Usd
+from flows.errors import InvalidInputsError
+from flows.inputs import check_inputs
+from flows.plan import Engine, Plan
+from flows.runs import Lane
+from nodes.errors import NodeError
+from platform_api.budgets.service import set_run_budget
+from platform_api.database.session import SessionSource
+from platform_api.database.upserts import storable
+from platform_api.errors import ConflictError, FieldProblem, InvalidError, NotFoundError
+from platform_api.flow_api import service
+from platform_api.flow_api.dispatcher import RunDispatcher
+from platform_api.flow_api.plans import FlowCompiler
+from platform_api.flow_api.run_repository import RunRepository
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class RunOrder:
+    """What is to be run, for whom, and why."""
+
+    org_id: UUID
+    flow: str
+    version: int | None
+    inputs: dict[str, Any]
+    trigger: str
+    engine: Engine | None = None
+    key_id: UUID | None = None
+    user_id: UUID | None = None
+    idempotency_key: str | None = None
+    schedule_id: UUID | None = None
+    slot: datetime | None = None
+    prefect_run_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Entered:
+    """A run in the database; `is_new` is False when the order's key had one already."""
+
+    run_id: str
+    lane: Lane
+    is_new: bool
+
+
+class RunEntrance:
+    """Turns orders into rows and hands them to whoever walks them."""
+
+    def __init__(self, compiler: FlowCompiler, dispatcher: RunDispatcher, clock: Clock, new_id: NewId) -> None:
+        self._compiler = compiler
+        self._dispatcher = dispatcher
+        self._clock = clock
+        self._new_id = new_id
+
+    async def start(self, sessions: SessionSource, order: RunOrder) -> Entered:
+        """Enter the run and have it walked.
+
+        Raises:
+            NotFoundError: No such flow or version.
+            ConflictError: Nothing is published (not_published), or Prefect is asked for and off (durable_lane_off).
+            InvalidError: Inputs that do not fit; every problem with its pointer.
+        """
+        entered = await self.enter(sessions, order)
+        if entered.is_new and entered.lane == "prefect":
+            await self._hand_over(entered.run_id, order.org_id)
+        elif entered.is_new:
+            self._dispatcher.start(entered.run_id)
+        return entered
+
+    async def _hand_over(self, run_id: str, org_id: UUID) -> None:
+        try:
+            await self._dispatcher.hand_over(run_id, org_id)
+        except Exception:  # Prefect does not answer now; the run is queued and the sweep asks again
+            log.warning("run_not_handed_over", exc_info=True, extra={"run_id": run_id})
+
+    async def enter(self, sessions: SessionSource, order: RunOrder, *, lane: Lane | None = None) -> Entered:
+        """Enter the run, in a given lane where it is known; somebody else walks it. Raises as `start`."""
+        known = await self._known(sessions, order)
+        if known is not None:
+            return known
+        async with sessions.read() as db:
+            flow = await service.find(db, order.org_id, order.flow)
+            version = service.runnable_version(flow, order.version)
+        plan = await self._plan(order, version)
+        inputs = _checked_inputs(plan, order.inputs)
+        lane = lane or self._lane(order.engine or plan.engine)
+        run_id = self._new_id()
+        record: dict[str, Any] = {
+            "id": UUID(run_id),
+            "org_id": order.org_id,
+            "flow_id": flow.id,
+            "flow": flow.name,
+            "version": version,
+            "status": "queued",
+            "trigger": order.trigger,
+            "lane": lane,
+            "inputs": storable(inputs),
+            "outputs": None,
+            "errors": [],
+            "cost_nano_usd": 0,
+            "owner": None,
+            "lease_until": None,
+            "epoch": 0,
+            "last_seq": 0,
+            "is_cancel_requested": False,
+            "prefect_run_id": order.prefect_run_id,
+            "parent_run_id": None,
+            "key_id": order.key_id,
+            "user_id": order.user_id,
+            "idempotency_key": order.idempotency_key,
+            "schedule_id": order.schedule_id,
+            "slot": order.slot,
+            "created_at": self._clock.now(),
+            "started_at": None,
+            "finished_at": None,
+        }
+        async with sessions() as db:
+            is_new = await self._insert(db, record, plan)
+        if not is_new:
+            known = await self._known(sessions, order)
+            if known is None:
+                raise ConflictError("a run of this schedule slot exists already", code="slot_taken")
+            return known
+        return Entered(run_id, lane, is_new=True)
+
+    async def _known(self, sessions: SessionSource, order: RunOrder) -> Entered | None:
+        """The run that the order's key has already."""
+        if order.idempotency_key is None:
+            return None
+        async with sessions() as db:
+            flow = await service.find(db, order.org_id, order.flow)
+            row = await RunRepository(db).find_by_key(
+                order.org_id, flow.id, order.idempotency_key, now=self._clock.now()
+            )
+        if row is None:
+            return None
+        return Entered(str(row.id), "prefect" if row.lane == "prefect" else "inline", is_new=False)
+
+    async def _insert(self, db: AsyncSession, record: dict[str, Any], plan: Plan) -> bool:
+        if not await RunRepository(db).insert(record):
+            return False
+        if plan.budget is not None:
+            limit = Usd(str(plan.budget.usd))
+            await set_run_budget(
+                db, record["org_id"], str(record["id"]), limit, now=self._clock.now(), new_id=self._new_id
+            )
+        return True
+
+    async def _plan(self, order: RunOrder, version: int) -> Plan:
+        try:
+            plan, _ = await self._compiler.plan(order.org_id, order.flow, version)
+        except LookupError as error:
+            raise NotFoundError("version", f"{order.flow}@{version}") from error
+        except NodeError as error:
+            raise ConflictError(str(error), code="flow_invalid") from error
+        return plan
+
+    def _lane(self, engine: Engine) -> Lane:
+        durable = self._dispatcher.durable
+        match engine:
+            case "inline":
+                return "inline"
+            case "prefect":
+                if durable is None:
+                    raise ConflictError(
+                        "this run asks for the durable lane, and no Prefect is configured: set PREFECT_API_URL, "
+                        "or leave out `engine`",
+                        code="durable_lane_off",
+                    )
+                return "prefect"
+            case "auto":
+                is_durable = durable is not None and durable.is_ready
+                return "prefect" if is_durable and not self._dispatcher.has_room else "inline"
+
+
+def _checked_inputs(plan: Plan, given: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return dict(check_inputs(plan.inputs_schema, given))
+    except InvalidInputsError as error:
+        problems = [FieldProblem(f"/inputs{pointer}", message) for pointer, message in error.problems]
+        raise InvalidError(f"the inputs do not fit flow {plan.flow}", problems, code="invalid_inputs") from error

@@ -1,0 +1,37 @@
+"""What the endpoints of flows, runs and schedules work with; one object a process, on `app.state.flow_services`."""
+
+from dataclasses import dataclass
+from typing import Annotated, cast
+
+from fastapi import Depends, Request
+
+from flows.runs import RunStore
+from platform_api.flow_api.dispatcher import RunDispatcher
+from platform_api.flow_api.events import LiveEvents, RunFeed
+from platform_api.flow_api.plans import FlowCompiler
+from platform_api.flow_api.run_service import RunEntrance
+from platform_api.flow_api.schedules import SchedulePublisher
+
+
+@dataclass(frozen=True, slots=True)
+class FlowServices:
+    """The parts that enter, walk, watch and schedule runs."""
+
+    compiler: FlowCompiler
+    dispatcher: RunDispatcher
+    entrance: RunEntrance
+    store: RunStore
+    events: LiveEvents
+    schedules: SchedulePublisher
+
+    def feed(self) -> RunFeed:
+        """A feed of events for one watcher."""
+        return RunFeed(self.store, self.events, is_local=self.dispatcher.is_walking)
+
+
+def flow_services(request: Request) -> FlowServices:
+    """The application's flow services."""
+    return cast("FlowServices", request.app.state.flow_services)
+
+
+Flows = Annotated[FlowServices, Depends(flow_services)]

@@ -1,0 +1,233 @@
+"""Joins everything: the only place that knows the concrete classes behind the ports."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from uuid import UUID
+
+from fastapi import FastAPI
+from starlette.middleware import Middleware
+
+from bridge.call_record import CallContext, CallSink
+from bridge.clock import Clock, SystemClock
+from bridge.config import BridgeConfig
+from bridge.gateway import Bridge
+from bridge.identifiers import new_id
+from flows.engine_services import EngineServices
+from flows.expressions import CelExpressions
+from flows.inline_lane import InlineLane
+from flows.run_memory import MemoryOutcomeCache
+from nodes.context import HttpRules
+from platform_api.app import create_app
+from platform_api.auth.identity import Identity
+from platform_api.budgets import endpoints as budgets
+from platform_api.budgets.ledger import SqlBudgetLedger
+from platform_api.database.session import Database
+from platform_api.errors import UnavailableError
+from platform_api.flow_api import endpoints as flow_endpoints
+from platform_api.flow_api import run_endpoints, schedule_endpoints
+from platform_api.flow_api.dispatcher import RunDispatcher
+from platform_api.flow_api.events import LiveEvents
+from platform_api.flow_api.plans import FlowCompiler, FlowTexts
+from platform_api.flow_api.prefect_lane import LaneState, PrefectLane
+from platform_api.flow_api.run_service import RunEntrance
+from platform_api.flow_api.run_store import SqlRunStore
+from platform_api.flow_api.schedules import SchedulePublisher
+from platform_api.flow_api.services import FlowServices
+from platform_api.llm import native_endpoints
+from platform_api.llm.data_plane import DataPlane, PlaneParts
+from platform_api.migrations.runner import upgrade_database
+from platform_api.model_names import BridgeNames
+from platform_api.operations.metrics import Metrics
+from platform_api.organizations.service import ensure_local_organization
+from platform_api.settings import Settings
+from platform_api.usage import endpoints as usage
+from platform_api.usage.drain import UsageDrain
+from platform_api.usage.journal import Journal
+
+log = logging.getLogger(__name__)
+
+DRAIN_GRACE_S = 10.0
+ContextOf = Callable[[str | None], CallContext]
+"""Task -> on whose behalf a call is made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """What runs flows and answers calls in one process."""
+
+    settings: Settings
+    database: Database
+    clock: Clock
+    bridge: Bridge
+    ledger: SqlBudgetLedger
+    drain: UsageDrain
+    engine: EngineServices
+    flows: FlowServices
+    prefect: PrefectLane | None
+
+
+@asynccontextmanager
+async def open_runtime(
+    settings: Settings,
+    database: Database,
+    *,
+    clock: Clock | None = None,
+    metrics: Metrics | None = None,
+    tell_lane: Callable[[LaneState], None] = lambda _state: None,
+    with_prefect: bool = True,
+    drain_grace_s: float = DRAIN_GRACE_S,
+) -> AsyncGenerator[Runtime]:
+    """Bridge, ledger, journal and engine over an open, migrated database.
+
+    At the end runs under way get `drain_grace_s`, then are given back; what was journalled is stored.
+    """
+    runtime = _joined(settings, database, clock or SystemClock(), metrics, tell_lane, with_prefect=with_prefect)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(runtime.bridge.aclose)
+        await runtime.drain.start()
+        stack.push_async_callback(runtime.drain.aclose)
+        if runtime.prefect is not None:
+            stack.push_async_callback(runtime.prefect.aclose)
+        stack.push_async_callback(runtime.flows.dispatcher.drain, drain_grace_s)
+        yield runtime
+
+
+@asynccontextmanager
+async def open_local_runtime(settings: Settings) -> AsyncGenerator[tuple[Runtime, UUID]]:
+    """A runtime for the command line, on the database that `up` and `serve` use too, and the organisation `local`."""
+    database = Database(settings.database_url)
+    try:
+        await upgrade_database(database)
+        org_id = await ensure_local_organization(database, now=SystemClock().now())
+        async with open_runtime(settings, database, with_prefect=False) as runtime:
+            yield runtime, org_id
+    finally:
+        await database.aclose()
+
+
+@asynccontextmanager
+async def open_local_bridge(settings: Settings) -> AsyncGenerator[tuple[Bridge, ContextOf]]:
+    """A bridge for the command line whose calls are recorded and budgeted as organisation `local`."""
+    async with open_local_runtime(settings) as (runtime, org_id):
+        yield runtime.bridge, lambda task: CallContext(org_id=str(org_id), task=task)
+
+
+def build_application(settings: Settings, database: Database, *, clock: Clock | None = None) -> FastAPI:
+    """The whole API over an open, migrated database, which the caller closes."""
+    metrics = Metrics()
+    parts: list[PlaneParts] = []
+
+    def plane_parts() -> PlaneParts:
+        return parts[0]
+
+    @asynccontextmanager
+    async def runtime_part(app: FastAPI) -> AsyncGenerator[None]:
+        identity: Identity = app.state.identity
+        readiness = app.state.readiness
+
+        def tell_lane(state: LaneState) -> None:
+            readiness.durable_lane = state
+
+        async with open_runtime(
+            settings, database, clock=identity.clock, metrics=metrics, tell_lane=tell_lane
+        ) as runtime:
+            app.state.runtime, app.state.flow_services = runtime, runtime.flows
+            app.state.ledger, app.state.drain, app.state.bridge = runtime.ledger, runtime.drain, runtime.bridge
+            parts[:] = [PlaneParts(runtime.bridge, identity.authenticator)]
+            runtime.flows.dispatcher.begin_sweeping()
+            async with _connecting(runtime):
+                yield
+
+    return create_app(
+        settings,
+        database,
+        clock=clock,
+        metrics=metrics,
+        routers=[
+            flow_endpoints.router,
+            run_endpoints.router,
+            schedule_endpoints.router,
+            budgets.router,
+            usage.router,
+            native_endpoints.router,
+        ],
+        middleware=[Middleware(DataPlane, parts=plane_parts)],
+        parts=[runtime_part],
+    )
+
+
+@asynccontextmanager
+async def _connecting(runtime: Runtime) -> AsyncGenerator[None]:
+    """Connects to Prefect in the background, and publishes the schedules once it answers."""
+    if runtime.prefect is None:
+        yield
+        return
+
+    async def publish() -> None:
+        try:
+            await runtime.flows.schedules.publish()
+        except UnavailableError:  # the next change of a schedule publishes all of them
+            log.warning("schedules_wait")
+
+    task = asyncio.create_task(runtime.prefect.connect(publish), name="connect to Prefect")
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+def _joined(
+    settings: Settings,
+    database: Database,
+    clock: Clock,
+    metrics: Metrics | None,
+    tell_lane: Callable[[LaneState], None],
+    *,
+    with_prefect: bool,
+) -> Runtime:
+    config = BridgeConfig.parse(settings.bridge)
+    writer_id = new_id()
+    root = settings.home / "journal"
+    drain = UsageDrain(database, Journal(root, writer_id), root, clock)
+    ledger = SqlBudgetLedger(database, clock, writer_id)
+    sinks: list[CallSink] = [drain] if metrics is None else [drain, metrics.calls]
+    bridge = Bridge(config, sinks=sinks, ledger=ledger, clock=clock)
+    compiler = FlowCompiler(FlowTexts(database), BridgeNames(bridge, tries=config.retry.max_per_target))
+    store, events = SqlRunStore(database, clock), LiveEvents()
+    engine = EngineServices(
+        models=bridge,
+        expressions=CelExpressions(),
+        store=store,
+        bus=events,
+        load_plan=compiler.load_plan,
+        clock=clock,
+        http=HttpRules(allow_hosts=settings.http_allow_hosts),
+        cache=MemoryOutcomeCache(clock),
+    )
+    max_runs = settings.sections.engine.max_parallel_runs
+    is_durable = with_prefect and settings.prefect_api_url is not None and settings.sections.engine.durable != "off"
+    prefect = PrefectLane(settings.prefect_api_url or "", settings.home / "prefect-client", tell=tell_lane)
+    dispatcher = RunDispatcher(
+        database,
+        store,
+        compiler,
+        InlineLane(engine, max_runs=max_runs),
+        durable=prefect if is_durable else None,
+        clock=clock,
+        owner=writer_id,
+        max_parallel=max_runs,
+    )
+    flows = FlowServices(
+        compiler=compiler,
+        dispatcher=dispatcher,
+        entrance=RunEntrance(compiler, dispatcher, clock, new_id),
+        store=store,
+        events=events,
+        schedules=SchedulePublisher(database, prefect if is_durable else None),
+    )
+    return Runtime(settings, database, clock, bridge, ledger, drain, engine, flows, prefect if is_durable else None)

@@ -1,0 +1,69 @@
+"""The process that walks runs of the durable lane: a warm Prefect worker over the platform's database."""
+
+import asyncio
+import logging
+import os
+import socket
+from pathlib import Path
+
+import httpx
+
+from platform_api.settings import Settings
+from platform_api.structured_logging import configure_logging
+
+log = logging.getLogger(__name__)
+
+POLL_S = 0.25
+
+
+def run_process(settings: Settings, *, pool: str, ready_file: Path | None = None) -> int:
+    """Take runs from `pool` until SIGTERM or SIGINT. 0 when it ended in order."""
+    from flows.prefect_server import prepare_process
+
+    configure_logging(settings.log_level)
+    assert settings.prefect_api_url is not None
+    prepare_process(settings.prefect_api_url, settings.home / "prefect-client")
+    asyncio.run(_work(settings, settings.prefect_api_url, pool, ready_file))
+    return 0
+
+
+async def _work(settings: Settings, api_url: str, pool: str, ready_file: Path | None) -> None:
+    from flows.prefect_deployments import PrefectDeployments
+    from flows.warm_worker import run_worker
+    from platform_api.database.session import Database
+    from platform_api.flow_api.run_loader import SqlRunLoader
+    from platform_api.migrations.runner import upgrade_database
+    from platform_api.wiring import open_runtime
+
+    await _wait_for(api_url)
+    async with PrefectDeployments(api_url, pool=pool) as deployments:
+        await deployments.ensure_deployment()
+    database = Database(settings.database_url)
+    try:
+        await upgrade_database(database)
+        async with open_runtime(settings, database, with_prefect=False) as runtime:
+            loader = SqlRunLoader(database, runtime.engine, runtime.flows.compiler, runtime.flows.entrance)
+            await run_worker(
+                loader,
+                pool=pool,
+                name=f"{socket.gethostname()}-{os.getpid()}",
+                max_runs=settings.sections.engine.max_parallel_runs,
+                ready_file=ready_file,
+            )
+    finally:
+        await database.aclose()
+
+
+async def _wait_for(api_url: str) -> None:
+    """Return when Prefect's API answers: a worker that starts before it drops events."""
+    has_complained = False
+    async with httpx.AsyncClient(timeout=5) as client:
+        while True:
+            try:
+                if (await client.get(f"{api_url}/health")).is_success:
+                    return
+            except httpx.TransportError as error:
+                if not has_complained:
+                    log.warning("prefect_does_not_answer", extra={"address": api_url, "error": type(error).__name__})
+                    has_complained = True
+            await asyncio.sleep(POLL_S)
