@@ -86,7 +86,7 @@ class Stage:
         """Enter a run, unless it is there, and hand it to Prefect."""
         if flow is not None:
             await self.store.create(a_run(PLANS[flow], run_id=run_id))
-        self.triggered[run_id] = await self.deployments.trigger(run_id, "acme", attempt_key=f"{run_id}:{attempt}")
+        self.triggered[run_id] = await self.deployments.trigger(run_id, "acme", attempt_key=f"{self.pool}:{run_id}:{attempt}")
         return self.triggered[run_id]
 
     async def ended(self, run_id: str, *, within_s: float = 40) -> Run:
