@@ -42,6 +42,8 @@ class HttpRules:
     max_body_bytes: int = 10 * 1024 * 1024
     timeout_s: float = 30.0
     max_redirects: int = 5
+    ca_file: str | None = None
+    """PEM file of certificate authorities to trust besides the public ones: for hosts that the operator opened."""
     resolve: Resolve | None = None
     """Who turns names into addresses; None: the system."""
 

@@ -200,7 +200,7 @@ async def _exchanged(
     url = request.url
     pinned = url.copy_with(host=f"[{address}]" if ":" in address else address)
     headers = {**request.headers, "host": url.netloc.decode("ascii"), "accept-encoding": ACCEPTED_ENCODINGS}
-    async with httpx.AsyncClient(trust_env=False, verify=_tls(), timeout=rules.timeout_s) as client:
+    async with httpx.AsyncClient(trust_env=False, verify=_tls(rules.ca_file), timeout=rules.timeout_s) as client:
         sent = client.build_request(
             request.method,
             pinned,
@@ -280,5 +280,8 @@ def _refuse_constant(name: str) -> object:
 
 
 @cache
-def _tls() -> ssl.SSLContext:
-    return httpx.create_ssl_context(trust_env=False)
+def _tls(ca_file: str | None) -> ssl.SSLContext:
+    context = httpx.create_ssl_context(trust_env=False)
+    if ca_file is not None:
+        context.load_verify_locations(cafile=ca_file)
+    return context

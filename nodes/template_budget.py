@@ -7,7 +7,9 @@ from typing import cast
 
 MAX_OUTPUT_CHARS = 2_000_000
 MAX_MADE = 4_000_000
-"""Characters and elements that a rendering may make in all, intermediate values included."""
+"""Characters that a rendering may make in all, intermediate values included."""
+ELEMENT = 8
+"""What an element of a list, a key or a number counts as, in characters."""
 MAX_STEPS = 200_000
 """Loop passes and calls in all."""
 TIMEOUT_S = 2.0
@@ -35,10 +37,10 @@ class Budget:
             self._check_time()
 
     def make(self, size: int) -> None:
-        """Count characters or elements before or after they are made."""
+        """Count characters before or after they are made."""
         self._made += size
         if self._made > MAX_MADE:
-            raise TemplateLimitError(f"the template makes more than {MAX_MADE} characters or elements")
+            raise TemplateLimitError(f"the template makes more than {MAX_MADE} characters")
         self._check_time()
 
     def keep(self, value: object) -> object:
@@ -64,20 +66,20 @@ current: ContextVar[Budget] = ContextVar("template_budget")
 
 
 def size_of(value: object, most: int) -> int:
-    """Characters and elements in a value, everything inside counted each time it occurs; stops just above `most`."""
+    """Characters in a value, `ELEMENT` for everything else in it, each time it occurs; stops just above `most`."""
     total = 0
     open_values = [value]
     while open_values and total <= most:
         part = open_values.pop()
         if isinstance(part, str | bytes):
-            total += len(part) + 1
+            total += len(part) + ELEMENT
         elif isinstance(part, Mapping):
-            total += 1
+            total += ELEMENT
             for key, inner in cast("Mapping[object, object]", part).items():
                 open_values.extend((key, inner))
         elif isinstance(part, Sequence | set | frozenset):
-            total += 1
+            total += ELEMENT
             open_values.extend(cast("Sequence[object]", part))
         else:
-            total += 1
+            total += ELEMENT
     return total

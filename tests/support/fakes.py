@@ -150,3 +150,11 @@ class TableResolver:
         if not answers:
             raise OSError(f"no address for {host}")
         return answers.pop(0) if len(answers) > 1 else answers[0]
+
+
+def inside(value: JsonValue, *path: str) -> JsonValue:
+    """What stands at the path of keys in a JSON value; fails where there is nothing."""
+    for key in path:
+        assert isinstance(value, Mapping), value
+        value = value[key]
+    return value
