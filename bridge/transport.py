@@ -119,7 +119,7 @@ class HttpTransport:
                 body = await _read_bounded(response, self._max_reply_bytes, target)
                 return WireReply(response.status, _lower(response.headers), body)
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise _mapped(error, target, limits) from error
+            raise fault_of(error, target, limits) from error
 
     @asynccontextmanager
     async def open_stream(
@@ -132,7 +132,7 @@ class HttpTransport:
         try:
             response = await self._post(request, target, timeout, "identity")
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise _mapped(error, target, limits) from error
+            raise fault_of(error, target, limits) from error
         try:
             yield _HttpStream(response, target, limits, self._max_reply_bytes)
         finally:
@@ -193,13 +193,13 @@ class _HttpStream:
             async for piece in self._response.content.iter_any():
                 yield piece
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise _mapped(error, self._target, self._limits) from error
+            raise fault_of(error, self._target, self._limits) from error
 
     async def read(self) -> bytes:
         try:
             return await _read_bounded(self._response, self._max_reply_bytes, self._target)
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise _mapped(error, self._target, self._limits) from error
+            raise fault_of(error, self._target, self._limits) from error
 
 
 def url_of(target: Endpoint, path: str) -> URL:
@@ -253,7 +253,7 @@ async def _read_bounded(response: aiohttp.ClientResponse, limit: int, target: En
     return b"".join(pieces)
 
 
-def _mapped(error: Exception, target: Endpoint, limits: Timeouts) -> ProviderError:
+def fault_of(error: Exception, target: Endpoint, limits: Timeouts) -> ProviderError:
     """The error tree's word for what went wrong below HTTP. Never quotes headers, bodies or URLs."""
     kind, text = next((kind, text) for cause, kind, text in FAULTS if isinstance(error, cause))
     details = {
