@@ -59,7 +59,7 @@ def ask(
         alias=route.alias,
         policy=route.policy,
         task=facts.task,
-        offers=tuple({one.deployment: one for one in reversed(offers)}.values())[::-1],
+        offers=_each_once(offers),
         needs=_needs(request, route, is_stream=facts.is_stream),
         input_tokens=input_tokens,
         output_tokens=output_tokens,
@@ -105,6 +105,14 @@ def health_reason(offer: Offer, snapshot: Snapshot) -> str | None:
     if state.retry_at_s > 0:
         return f"asked for a pause of {state.retry_at_s:.1f} s more"
     return None
+
+
+def _each_once(offers: list[Offer]) -> tuple[Offer, ...]:
+    """A fallback that is a candidate already is no second offer."""
+    first: dict[str, Offer] = {}
+    for offer in offers:
+        first.setdefault(offer.deployment, offer)
+    return tuple(first.values())
 
 
 def _offer(option: Option, deployment: Deployment, expected_nano_usd: int | None, *, is_fallback: bool) -> Offer:

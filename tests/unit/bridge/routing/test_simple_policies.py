@@ -1,0 +1,78 @@
+import random
+from collections import Counter
+
+from bridge.chat import Policy
+from bridge.decision import DeploymentState, Offer, Snapshot
+from bridge.routing.policy import decide
+from bridge.routing.ranking import scored
+from bridge.routing.simple_policies import weighted
+from tests.support.offers import offer, question, states
+
+
+def order(policy: Policy, *offers: Offer, snapshot: Snapshot | None = None, seed: int = 1) -> list[str]:
+    decision = decide(question(*offers, policy=policy), snapshot or Snapshot(), seed=seed)
+    return [name.removeprefix("p/") for name in decision.attempts]
+
+
+def test_priority_keeps_the_given_order() -> None:
+    assert order("priority", offer("b"), offer("a")) == ["b", "a"]
+
+
+def test_cheapest_goes_by_expected_cost_and_puts_unknown_prices_last() -> None:
+    assert order("cheapest", offer("x"), offer("dear", cost_usd=2.0), offer("cheap", cost_usd=1.0)) == [
+        "cheap", "dear", "x",
+    ]  # fmt: skip
+
+
+def test_a_free_model_is_cheaper_than_any_other() -> None:
+    assert order("cheapest", offer("cheap", cost_usd=1e-9), offer("free", cost_usd=0.0))[0] == "free"
+
+
+def test_equal_prices_are_shared_by_load() -> None:
+    busy = states(a=DeploymentState(in_flight=9), b=DeploymentState(in_flight=0), c=DeploymentState(in_flight=4))
+    offers = [offer(name, cost_usd=1.0) for name in "abc"]
+    firsts = Counter(order("cheapest", *offers, snapshot=Snapshot(busy), seed=seed)[0] for seed in range(300))
+
+    assert firsts["b"] > firsts["c"] > firsts["a"] == 0
+
+
+def test_fastest_goes_by_first_token_and_tokens_to_come() -> None:
+    measured = states(
+        quick_start=DeploymentState(ttft_s=0.1, s_per_output_token=0.1),
+        quick_end=DeploymentState(ttft_s=1.0, s_per_output_token=0.01),
+    )
+
+    assert order("fastest", offer("quick_start"), offer("quick_end"), snapshot=Snapshot(measured)) == [
+        "quick_end", "quick_start",
+    ]  # fmt: skip
+
+
+def test_round_robin_starts_one_further_every_turn() -> None:
+    offers = [offer(name) for name in "abc"]
+
+    assert [order("round_robin", *offers, snapshot=Snapshot(turn=turn))[0] for turn in range(4)] == ["a", "b", "c", "a"]
+    assert order("round_robin", *offers, snapshot=Snapshot(turn=1)) == ["b", "c", "a"]
+
+
+def test_least_busy_counts_calls_in_flight_per_weight() -> None:
+    busy = Snapshot(states(a=DeploymentState(in_flight=3), b=DeploymentState(in_flight=5)))
+
+    assert order("least_busy", offer("a"), offer("b"), snapshot=busy) == ["a", "b"]
+    assert order("least_busy", offer("a"), offer("b", weight=4.0), snapshot=busy) == ["b", "a"]
+
+
+def test_weights_are_shares_of_traffic() -> None:
+    offers = [offer("a", weight=1.0), offer("b", weight=3.0), offer("never", weight=0.0)]
+    firsts = Counter(order("weighted", *offers, seed=seed)[0] for seed in range(2000))
+
+    assert 0.70 < firsts["b"] / 2000 < 0.80
+    assert firsts["never"] == 0
+    assert order("weighted", *offers)[-1] == "never"
+
+
+def test_all_weights_zero_draws_evenly() -> None:
+    asked = question(offer("a", weight=0.0), offer("b", weight=0.0))
+    offers = [scored(one, n, asked, Snapshot()) for n, one in enumerate(asked.offers)]
+    ranking = weighted(offers, asked, 0, random.Random(1))
+
+    assert ranking.first == {"p/a": 0.5, "p/b": 0.5}
