@@ -72,8 +72,8 @@ def check_budget(spec: FlowSpec, catalog: ModelNames, problems: Diagnostics) -> 
     if needed <= round(spec.budget.usd * NANO_PER_USD):
         return
     at = (budget_node.get("usd") if isinstance(budget_node, MapNode) else None) or budget_node
-    shown = f"${needed / NANO_PER_USD:.9f}".rstrip("0").rstrip(".")
-    message = f"one attempt of every step costs about {shown}, more than the budget of ${spec.budget.usd:g}"
+    shown = _dollars(needed / NANO_PER_USD)
+    message = f"one attempt of every step costs about {shown}, more than the budget of {_dollars(spec.budget.usd)}"
     hint = f"raise the budget above {shown}, set `max_tokens`, or use a cheaper model"
     if spec.budget.on_exceed == "stop":
         problems.error(at, "budget_below_cost", message, hint)
@@ -143,6 +143,10 @@ def _length(items: JsonValue, inputs_schema: JsonObject, otherwise: int) -> int:
     found = follow(inputs_schema, read.fields)
     most = None if isinstance(found, Miss) else found.get("maxItems")
     return min(most, otherwise) if isinstance(most, int) else otherwise
+
+
+def _dollars(usd: float) -> str:
+    return f"${usd:.9f}".rstrip("0").rstrip(".")
 
 
 def _total(costs: Sequence[int | None]) -> int | None:

@@ -115,13 +115,24 @@ def classify(text: str, what: str, offset: int) -> Finding:
         return _undeclared(text, match[1], offset)
     if match := re.match(r"found no matching overload for '([^']+)' applied to '(.*)'$", what):
         types = tuple(re.sub(r"^\((.*)\)$", r"\1", match[2]).split(", "))
-        return Finding("expression_type", overload_text(match[1], match[2]), offset, match[1], types)
+        start = text.rfind(match[1], 0, offset) if match[1].isidentifier() else offset
+        return Finding("expression_type", overload_text(match[1], match[2]), max(start, 0), match[1], types)
     if match := re.match(r"undefined field '([^']+)'", what):
         return Finding("unknown_field", f"there is no field `{match[1]}` here", offset + 1, name=match[1])
     if what.startswith(("Syntax error", "unsupported syntax")):
-        hint = "; use has() or coalesce()" if "unsupported" in what else ""
-        return Finding("expression_syntax", what[0].lower() + what[1:] + hint, offset)
+        return Finding("expression_syntax", _syntax_text(what), offset)
     return Finding("expression_type", what, offset)
+
+
+def _syntax_text(what: str) -> str:
+    """The parser's message without the list of all it would have taken."""
+    if what.startswith("unsupported"):
+        return f"{what}; use has() or coalesce()"
+    found = re.search(r"(?:mismatched|extraneous) input '(.*?)' expecting|no viable alternative at input '(.*)'", what)
+    if found is None:
+        return what[0].lower() + what[1:]
+    unexpected = found[1] or found[2]
+    return "the expression ends too early" if unexpected == "<EOF>" else f"`{unexpected}` is not expected here"
 
 
 def _undeclared(text: str, name: str, offset: int) -> Finding:

@@ -7,13 +7,12 @@ from bridge.json_types import JsonObject
 from flows.diagnostics import Diagnostics
 from flows.expressions_facts import ExpressionFacts
 from flows.expressions_text import Embedded, UnclosedExpressionError, has_expression, sole_expression, split_text
-from flows.node_schemas import config_schema, schema_at
+from flows.node_schemas import config_schema, properties_of, schema_at
 from flows.plan import Position
 from flows.spec import FlowSpec, StepSpec
 from flows.yaml_nodes import ListNode, MapNode, ScalarNode, YamlNode, scalars_of
 
 BASE_ROOTS = frozenset({"inputs", "nodes", "run", "tenant"})
-_PER_ITEM_NAMES = ("item", "index")
 
 
 @dataclass(slots=True)
@@ -156,7 +155,7 @@ class _Collector:
                 self._refuse_in_template(scalar)
             elif path[0] in late:
                 if cls is not None and _is_expression_field(config_schema(cls), path):
-                    use = self.bare(scalar, where, step, frozenset(_PER_ITEM_NAMES))
+                    use = self.bare(scalar, where, step, _own_names(step))
                     if use is not None:
                         use.path = path
             else:
@@ -167,6 +166,13 @@ class _Collector:
             at = scalar.position_of(scalar.text.index("${{"))
             hint = "put the value into `vars` and write {{ name }}"
             self._problems.error(at, "expression_in_template", "expressions are not allowed in templates", hint)
+
+
+def _own_names(step: StepSpec) -> frozenset[str]:
+    """`item` and `index` of a node that walks over its own `items`; a node without such a field may give any."""
+    assert step.node_class is not None
+    walks = "items" in step.config or "items" not in properties_of(config_schema(step.node_class))
+    return frozenset({"item", "index"}) if walks else frozenset()
 
 
 def _is_expression_field(schema: JsonObject, path: tuple[str, ...]) -> bool:

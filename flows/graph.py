@@ -149,12 +149,6 @@ class _GraphBuilder:
         kind = reading_of(read)
         shown = ".".join(("nodes", *read.fields[:2]))
         why = f"reads {shown} in {_owner_prefix(owner, step)}{use.where} ({place.line}:{place.column})"
-        if target == owner.id:
-            message = (
-                f"`{owner.id}` reads itself" if owner is step else f"`{step.id}` reads `{owner.id}`, which contains it"
-            )
-            self._problems.error(use.place(read.field_offsets[0]), "cycle", message)
-            return
         if not (scope.before is not None and target in scope.block.steps):
             self._graph.add(owner.id, Edge(target, kind, read.is_coalesced, why))
         else:
@@ -241,9 +235,10 @@ def _report_cycles(block: BlockSpec, upstream: Mapping[str, set[str]], graph: Gr
             continue
         covered |= {other for other in upstream if _reaches(name, other, upstream) and _reaches(other, name, upstream)}
         shown = " -> ".join(path)
-        problems.error(
-            block.steps[name].key, "cycle", f"these steps wait for each other: {shown}", "remove one of the reads"
+        message = (
+            f"these steps wait for each other: {shown}" if len(path) > 2 else f"`{name}` waits for itself: {shown}"
         )
+        problems.error(block.steps[name].key, "cycle", message, "remove one of the reads")
     graph.cyclic |= set(upstream)
 
 

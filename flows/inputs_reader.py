@@ -1,6 +1,5 @@
 """Reads the `inputs:` of a flow into one JSON Schema."""
 
-
 from bridge.json_types import JsonObject, JsonValue
 from flows.diagnostics import Diagnostics
 from flows.expressions_compiled import CEL_WORDS, ROOTS
@@ -46,6 +45,8 @@ def read_inputs(node: YamlNode | None, problems: Diagnostics) -> tuple[JsonObjec
 def _read_schema(node: MapNode, problems: Diagnostics) -> JsonObject:
     schema: dict[str, JsonValue] = {}
     for name, (key, value) in node.entries.items():
+        if name == "type" and not _are_types(value, problems):
+            continue
         if name not in KEYWORDS:
             hint = did_you_mean(name, KEYWORDS) or "inputs are described by JSON Schema keywords"
             problems.error(key, "unknown_key", f"unknown schema keyword `{name}`", hint)
@@ -55,7 +56,7 @@ def _read_schema(node: MapNode, problems: Diagnostics) -> JsonObject:
     for name in ("enum", "const", "examples"):
         literal = node.get(name)
         if literal is not None:
-            shape: JsonObject = {"type": "array", "items": plain or _TEXT_IF_SCALAR}
+            shape: JsonObject = {"type": "array", "items": plain}
             is_list = name in {"enum", "examples"}
             schema[name] = SchemaReader(problems, {}).read(literal, shape if is_list else plain, node.key(name))
     default = node.get("default")
@@ -64,12 +65,7 @@ def _read_schema(node: MapNode, problems: Diagnostics) -> JsonObject:
     return schema
 
 
-_TEXT_IF_SCALAR: JsonObject = {}
-
-
 def _read_keyword(name: str, value: YamlNode, problems: Diagnostics) -> JsonValue:
-    if name == "type":
-        _check_types(value, problems)
     if name in {"items", "not", "additionalProperties", "propertyNames"} and isinstance(value, MapNode):
         return _read_schema(value, problems)
     if name == "properties" and isinstance(value, MapNode):
@@ -82,8 +78,11 @@ def _read_keyword(name: str, value: YamlNode, problems: Diagnostics) -> JsonValu
     return to_json(value)
 
 
-def _check_types(node: YamlNode, problems: Diagnostics) -> None:
+def _are_types(node: YamlNode, problems: Diagnostics) -> bool:
+    is_right = True
     for part in node.items if isinstance(node, ListNode) else [node]:
         if isinstance(part, ScalarNode) and part.text not in TYPES:
             hint = did_you_mean(part.text, TYPES) or f"types are {', '.join(TYPES)}"
             problems.error(part, "invalid_value", f"`{part.text}` is no JSON type", hint)
+            is_right = False
+    return is_right

@@ -216,7 +216,8 @@ class SchemaReader:
         return allowed and isinstance(node, ScalarNode) and has_expression(node.text)
 
     def _wrong_type(self, node: YamlNode, kinds: set[str] | frozenset[str]) -> None:
-        wanted = " or ".join(_KINDS.get(kind, kind) for kind in sorted(kinds)) or "something else"
+        shown = kinds - {"null"} or kinds
+        wanted = " or ".join(_KINDS.get(kind, kind) for kind in sorted(shown)) or "something else"
         got = "a map" if isinstance(node, MapNode) else "a list" if isinstance(node, ListNode) else _shown(node)
         hint = "expressions are not allowed here" if "${{" in got else None
         self.problems.error(node, "wrong_type", f"expected {wanted}, got {got}", hint)

@@ -37,7 +37,7 @@ def steps_that_may_lack_output(tree: ScopeTree, graph: Graph) -> dict[str, Absen
     for scope in tree.blocks:
         for name in scope.block.order:
             step = scope.block.steps[name]
-            absence = Absence(_why_skipped(scope, step, graph, absent), _why_failed(step))
+            absence = Absence(_why_skipped(scope, step, graph, absent), _why_failed(step, graph))
             if absence.by_skip or absence.by_failure:
                 absent[name] = absence
     return absent
@@ -53,8 +53,8 @@ def _why_skipped(scope: BlockScope, step: StepSpec, graph: Graph, absent: Mappin
     return _inherited(scope, step, graph, absent)
 
 
-def _why_failed(step: StepSpec) -> str | None:
-    if any(rule.action in {"continue", "goto"} for rule in step.on_error):
+def _why_failed(step: StepSpec, graph: Graph) -> str | None:
+    if any(rule.action == "continue" or rule.goto in graph.goto_targets for rule in step.on_error):
         return f"`{step.id}` has no output when it fails and its `on_error` goes on"
     return None
 

@@ -1,0 +1,58 @@
+"""Broken documents beside the exact list of what is wrong with each: (code, line, column), nothing more."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from flows.suggestions import nearest
+from flows.validate import check
+from nodes.node import ModelUse
+
+FOLDER = Path(__file__).parent / "broken_flows"
+DOCUMENTS = sorted(FOLDER.glob("*.yaml"))
+
+
+class ListedNames:
+    """A small catalogue: names, and one model that costs a cent a call."""
+
+    names = ("balanced", "best", "cheapest", "fastest", "local/smollm2", "priced")
+
+    def knows(self, name: str) -> bool:
+        return name in self.names
+
+    def suggest(self, name: str) -> str | None:
+        return nearest(name, self.names)
+
+    def worst_case_nano_usd(self, use: ModelUse) -> int | None:
+        return 20_000_000 * use.calls if use.model == "priced" else 0
+
+    def expected_nano_usd(self, use: ModelUse) -> int | None:
+        return 10_000_000 * use.calls if use.model == "priced" else 0
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.stem)
+def test_a_broken_flow_yields_exactly_its_list(document: Path) -> None:
+    expected = json.loads(document.with_suffix(".json").read_text(encoding="utf-8"))
+
+    checked = check(document.read_text(encoding="utf-8"), file=document.name, catalog=ListedNames())
+
+    found = [
+        {"code": each.code, "line": each.line, "column": each.column, "severity": each.severity}
+        for each in checked.diagnostics
+    ]
+    assert found == expected
+    assert checked.plan is None
+
+
+def test_there_are_at_least_twelve_broken_flows() -> None:
+    assert len(DOCUMENTS) >= 12
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.stem)
+def test_what_is_marked_is_where_the_position_says(document: Path) -> None:
+    lines: list[str] = document.read_text(encoding="utf-8").split("\n")
+
+    for each in json.loads(document.with_suffix(".json").read_text(encoding="utf-8")):
+        line: str = lines[each["line"] - 1]
+        assert 1 <= each["column"] <= len(line) + 1
