@@ -229,5 +229,6 @@ def _joined(
         store=store,
         events=events,
         schedules=SchedulePublisher(database, prefect if is_durable else None),
+        flush_usage=drain.flush,
     )
     return Runtime(settings, database, clock, bridge, ledger, drain, engine, flows, prefect if is_durable else None)

@@ -86,6 +86,7 @@ async def list_runs(
 @router.get("/runs/{run_id}", operation_id="run_get")
 async def get_run(run_id: UUID, caller: RunReader, sessions: Sessions, flows: Flows) -> RunDetail:
     """One run with the state of every step."""
+    await flows.flush_usage()
     async with sessions.read() as db:
         runs = RunRepository(db)
         row = await runs.find(caller.org_id, run_id)

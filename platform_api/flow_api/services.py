@@ -1,5 +1,6 @@
 """What the endpoints of flows, runs and schedules work with; one object a process, on `app.state.flow_services`."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, cast
 
@@ -23,6 +24,8 @@ class FlowServices:
     store: RunStore
     events: LiveEvents
     schedules: SchedulePublisher
+    flush_usage: Callable[[], Awaitable[None]]
+    """Stores what this process has journalled, so that a run's tokens and cost are complete."""
 
     def feed(self) -> RunFeed:
         """A feed of events for one watcher."""
