@@ -1,6 +1,7 @@
 """A language model as a judge: a rubric, a scale, and the reason kept beside the grade."""
 
 import json
+from dataclasses import replace
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -30,10 +31,11 @@ class Verdict(BaseModel):
     grade: int
 
 
-@scorer("judge_rubric", uses_model=True)
-def judge_rubric(
+@scorer("judge", uses_model=True)
+def judge(
     *,
     rubric: Annotated[str, Field(min_length=1, max_length=8_000)],
+    question: str | None = None,
     model: str = "balanced",
     low: Annotated[int, Field(ge=0)] = 1,
     high: Annotated[int, Field(le=1_000)] = 5,
@@ -43,15 +45,15 @@ def judge_rubric(
     """The grade a model gives by `rubric` on the scale `low` to `high`, as a share of the scale in [0, 1].
 
     The judge writes its reason before the grade; it is kept as the score's reason. `pass_at` is on the scale. No
-    readable grade is a missing value, never a low one.
+    readable grade is a missing value, never a low one. `question` is what the answer answers, where the example does
+    not say it.
     """
     if not low < high or high - low > MAX_GRADES:
-        raise ScorerOptionsError(
-            f"scorer judge_rubric: low {low} and high {high} make no scale of at most {MAX_GRADES}"
-        )
+        raise ScorerOptionsError(f"scorer judge: low {low} and high {high} make no scale of at most {MAX_GRADES}")
 
     async def score(example: Example, answer: Answer) -> Score:
-        request = judge_request(rubric, example, answer, model=model, scale=(low, high))
+        asked = example if question is None else replace(example, input=question)
+        request = judge_request(rubric, asked, answer, model=model, scale=(low, high))
         verdict = _read(await ask(request))
         if not low <= verdict.grade <= high:
             raise NoScoreError(f"the judge's grade {verdict.grade} is not on the scale {low} to {high}")

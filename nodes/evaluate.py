@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, Self, cast
 
 from pydantic import Field, model_validator
@@ -21,8 +21,7 @@ from nodes.node import AnyJson, ModelUse, Node, NodeOutput, node_type
 from nodes.schemas import has_expression, object_schema
 
 INSTRUCTION_BYTES = 2_048
-Options = dict[str, AnyJson]
-ScorerEntry = str | Annotated[dict[str, Options], Field(min_length=1, max_length=1)]
+ScorerEntry = str | Annotated[dict[str, AnyJson], Field(min_length=1)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +46,9 @@ class EvaluateOutput(NodeOutput):
 class EvaluateNode(Node[EvaluateOutput]):
     """Score a value. A score's bar is its `threshold`, else the scorer's own.
 
-    `scorers` is a list of names or of `{name: {options}}`; under a map the keys are the names in the output. For
-    scorers where less is better (latency, cost) a threshold is the most.
+    A scorer is a name, `{name: N, option: value, ...}` or `{N: {option: value, ...}}`. `as` beside `name` is what it
+    is called in the output; so are the keys of a map of scorers. For scorers where less is better (latency, cost) a
+    threshold is the most.
     """
 
     output_type = EvaluateOutput
@@ -59,7 +59,7 @@ class EvaluateNode(Node[EvaluateOutput]):
     expected: AnyJson = Field(default=None, description="What a right value looks like, for scorers that compare.")
     input: AnyJson = Field(default=None, description="What the value answers, for judges.")
     scorers: list[ScorerEntry] | dict[str, ScorerEntry] = Field(
-        default_factory=list[ScorerEntry], description="Names, or `{name: {options}}`; or a map label -> scorer."
+        default_factory=list[ScorerEntry], description="A list of scorers, or a map label -> scorer."
     )
     scorer: ScorerEntry | None = Field(default=None, description="One scorer instead of `scorers`.")
     threshold: float | dict[str, float] | None = Field(default=None, description="One for all, or by scorer.")
@@ -78,7 +78,8 @@ class EvaluateNode(Node[EvaluateOutput]):
                 raise ValueError(f"threshold names {', '.join(unknown)}; the scorers are {', '.join(labels)}")
         unknown_names = [one.name for one in wanted if one.name not in scorers()]
         if unknown_names:
-            raise ValueError(f"unknown scorer {', '.join(unknown_names)}; there are: {', '.join(scorers())}")
+            shown = ", ".join(name or "without a name" for name in unknown_names)
+            raise ValueError(f"unknown scorer {shown}; there are: {', '.join(scorers())}")
         return self
 
     @classmethod
@@ -168,20 +169,25 @@ def _wanted(entries: Sequence[JsonValue] | Mapping[str, JsonValue], single: Json
     if single is not None:
         entries = [single]
     if isinstance(entries, Mapping):
-        return [NamedScorer(label, *_entry(entry)) for label, entry in entries.items()]
+        return [replace(_entry(entry), label=label) for label, entry in entries.items()]
     found: list[NamedScorer] = []
-    for entry in entries:
-        name, options = _entry(entry)
-        n_before = sum(1 for one in found if one.name == name)
-        found.append(NamedScorer(f"{name}_{n_before + 1}" if n_before else name, name, options))
+    for one in map(_entry, entries):
+        n_before = sum(1 for other in found if other.label == one.label)
+        found.append(replace(one, label=f"{one.label}_{n_before + 1}") if n_before else one)
     return found
 
 
-def _entry(entry: JsonValue) -> tuple[str, JsonObject]:
+def _entry(entry: JsonValue) -> NamedScorer:
+    """A scorer as written; one without a name is named '' and refused as unknown."""
+    if isinstance(entry, Mapping) and isinstance(entry.get("name"), str):
+        name, label = str(entry["name"]), entry.get("as")
+        options = {key: value for key, value in entry.items() if key not in {"name", "as"}}
+        return NamedScorer(label if isinstance(label, str) else name, name, options)
     if isinstance(entry, Mapping) and len(entry) == 1:
         name, options = next(iter(entry.items()))
-        return name, options if isinstance(options, Mapping) else {}
-    return (entry if isinstance(entry, str) else ""), {}
+        return NamedScorer(name, name, options if isinstance(options, Mapping) else {})
+    name = entry if isinstance(entry, str) else ""
+    return NamedScorer(name, name, {})
 
 
 def _literal_wanted(raw: JsonObject) -> list[NamedScorer]:

@@ -24,7 +24,7 @@ def test_the_first_set_is_registered_with_direction_and_range() -> None:
         "cost",
     } <= set(known)
     assert (known["latency"].direction, known["latency"].high) == ("lower", None)
-    assert [name for name, kind in known.items() if kind.uses_model] == ["judge_rubric"]
+    assert [name for name, kind in known.items() if kind.uses_model] == ["judge"]
     assert all(kind.summary for kind in known.values())
 
 
@@ -36,7 +36,7 @@ def test_the_first_set_is_registered_with_direction_and_range() -> None:
         ("numeric", {"absolute": -1}, "absolute"),
         ("numeric", {"absolute": "1"}, "absolute"),
         ("contains", {"phrases": []}, "empty"),
-        ("judge_rubric", {"rubric": "kind?"}, "none can be reached"),
+        ("judge", {"rubric": "kind?"}, "none can be reached"),
     ],
 )
 def test_a_wrong_name_or_option_is_refused_with_the_way_out(

@@ -7,7 +7,7 @@ from nodes.errors import InvalidInputError
 from nodes.evaluate import EvaluateNode, EvaluateOutput
 from tests.support.fakes import FakeModels, inside, node_context, said
 
-JUDGE: JsonObject = {"judge_rubric": {"rubric": "Is it kind?", "model": "best"}}
+JUDGE: JsonObject = {"judge": {"rubric": "Is it kind?", "model": "best"}}
 
 
 async def scored(block: JsonObject, models: FakeModels | None = None) -> EvaluateOutput:
@@ -57,6 +57,11 @@ async def test_labels_come_from_a_map_or_are_numbered() -> None:
     two: list[JsonValue] = [{"contains": {"phrases": ["a"]}}, {"contains": {"phrases": ["b"]}}]
 
     assert (await scored({"value": "a", "scorers": two})).scores == {"contains": 1.0, "contains_2": 0.0}
+    named: list[JsonValue] = [
+        {"name": "contains", "phrases": ["a"]},
+        {"name": "regex", "as": "short", "pattern": "^.$"},
+    ]
+    assert (await scored({"value": "a", "scorers": named})).scores == {"contains": 1.0, "short": 1.0}
     assert (await scored({"value": "a", "scorers": {"polite": two[0], "json": "json_valid"}})).scores == {
         "polite": 1.0,
         "json": 0.0,
@@ -77,8 +82,8 @@ async def test_a_judge_asks_the_model_and_its_call_is_kept() -> None:
         {"value": "Hi", "input": "greet", "scorers": [JUDGE], "threshold": 0.9}
     ).run(context)
 
-    assert (output.scores, output.passed) == ({"judge_rubric": 1.0}, True)
-    assert "warm" in output.reasons["judge_rubric"]
+    assert (output.scores, output.passed) == ({"judge": 1.0}, True)
+    assert "warm" in output.reasons["judge"]
     assert models.requests[0].model == "best"
     assert len(context.facts.calls) == 1
 
@@ -87,7 +92,7 @@ async def test_a_judge_that_cannot_be_reached_is_missing_but_a_spent_budget_stop
     down = UnavailableError("down", deployment="d")
     spent = BudgetExceededError("spent", scope="run", limit_nano_usd=1, left_nano_usd=0)
 
-    assert (await scored({"value": "x", "scorers": [JUDGE]}, FakeModels(down))).missing == ["judge_rubric"]
+    assert (await scored({"value": "x", "scorers": [JUDGE]}, FakeModels(down))).missing == ["judge"]
     with pytest.raises(BudgetExceededError):
         await scored({"value": "x", "scorers": [JUDGE]}, FakeModels(spent))
 
@@ -125,4 +130,4 @@ def test_only_a_judge_costs_and_must_not_be_repeated() -> None:
 def test_the_output_schema_names_the_scores() -> None:
     assert inside(
         EvaluateNode.output_schema({"value": "x", "scorers": ["exact", JUDGE]}), "properties", "scores", "required"
-    ) == ["exact", "judge_rubric"]
+    ) == ["exact", "judge"]

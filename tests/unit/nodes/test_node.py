@@ -16,7 +16,7 @@ from tests.support.fakes import node_context
 
 BLOCKS: dict[str, JsonObject] = {
     "classify": {"text": "${{ inputs.text }}", "classes": {"a": "x", "b": "y"}},
-    "evaluate": {"value": "x", "scorers": ["json_valid", {"judge_rubric": {"rubric": "kind?"}}]},
+    "evaluate": {"value": "x", "scorers": ["json_valid", {"judge": {"rubric": "kind?"}}]},
     "extract": {"text": "x", "schema": {"type": "object", "properties": {"a": {"type": "integer", "minimum": 2}}}},
     "fail": {"message": "no"},
     "flow": {"ref": "child@3", "inputs": {"a": 1}},
