@@ -72,6 +72,7 @@ class Bridge:
         self._config = config
         self._deployments = Deployments(config)
         self._catalog = ModelCatalog(config, today=clock.now().date())
+        self._catalog.alias_defaults()  # loads the prices now, not under the first call
         self._aliases = Aliases(config, self._catalog, self._deployments)
         self._prices = Prices()
         self._health = HealthBook(config.breaker, rng)

@@ -125,7 +125,8 @@ def _ranked(main: Sequence[Scored], question: RoutingQuestion, snapshot: Snapsho
 
     def ranked(taking_part: dict[str, bool]) -> Ranking:
         ahead = [one for one in main if taking_part.get(one.name, True)] or list(main)
-        behind = [one for one in main if one not in ahead]
+        in_front = {one.name for one in ahead}
+        behind = [one for one in main if one.name not in in_front]
         ranking = policy(ahead, question, snapshot.turn, random.Random(rank_seed))  # noqa: S311
         if not behind:
             return ranking

@@ -17,7 +17,7 @@ def best(offers: Sequence[Scored], question: RoutingQuestion, turn: int, rng: ra
     del question, turn
     top = max(one.quality_bound for one in offers)
     near = [one for one in offers if one.quality_bound >= top - NEAR_QUALITY]
-    rest = [one for one in offers if one not in near]
+    rest = [one for one in offers if one.quality_bound < top - NEAR_QUALITY]
     head, first = two_choices(near, rng)
     tail = sorted(rest, key=lambda one: (-one.quality_bound, one.position))
     return Ranking((*head, *tail), first, {one.name: _quality(one) for one in offers})
@@ -33,7 +33,8 @@ def balanced(offers: Sequence[Scored], question: RoutingQuestion, turn: int, rng
     good = [one for one in offers if one.quality_bound >= enough and _is_quick(one, question)]
     if not good:
         good = [one for one in offers if one.quality_bound >= enough]
-    rest = sorted((one for one in offers if one not in good), key=lambda one: (-one.quality_bound, one.position))
+    kept = {one.name for one in good}
+    rest = sorted((one for one in offers if one.name not in kept), key=lambda one: (-one.quality_bound, one.position))
     chosen = _by_score(good, question) if question.score_weights else cheapest(good, question, turn, rng)
     reasons = {name: f"good enough (quality bound {enough:.2f}), {why}" for name, why in chosen.reasons.items()}
     reasons |= {one.name: _shortfall(one, enough, question) for one in rest}
