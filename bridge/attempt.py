@@ -1,26 +1,37 @@
 """One call to one deployment: dialect + transport + usage + cost -> a response or a ProviderError, and a record."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from bridge.attempt_meter import NOTHING, AttemptMeter, OnRecord, Produced
 from bridge.attempt_stream import AttemptLimits, AttemptStream, Exchange, unforeseen
 from bridge.call_record import AttemptRecord
 from bridge.catalog.deployments import Deployment
 from bridge.catalog.prices import Prices
-from bridge.chat import ChatRequest, ChatResponse
+from bridge.chat import ChatRequest, ChatResponse, Message
 from bridge.clock import Clock
-from bridge.errors import AttemptTimeoutError, BridgeError, ConfigurationError, ContentFilterError, ProviderError
+from bridge.embedding import EmbeddingRequest, EmbeddingResponse
+from bridge.errors import (
+    AttemptTimeoutError,
+    BridgeError,
+    ConfigurationError,
+    ContentFilterError,
+    MalformedReplyError,
+    ProviderError,
+)
 from bridge.identifiers import NewId
-from bridge.providers.adapter import chat_adapter
+from bridge.json_types import JsonObject
+from bridge.providers.adapter import chat_adapter, embedding_adapter
 from bridge.providers.rejections import decoded_reply, to_error
 from bridge.streaming import ChunkFold, chunks_of
 from bridge.tokens import TokenEstimator
-from bridge.transport import Transport
+from bridge.transport import Transport, WireRequest
 
-__all__ = ["AttemptLimits", "AttemptRunner", "AttemptStream", "Attempted", "OnRecord", "record_of"]
+__all__ = ["AttemptLimits", "AttemptRunner", "AttemptStream", "Attempted", "Embedded", "OnRecord", "record_of"]
 
+AnswerT = TypeVar("AnswerT")
 HTTP = "http"
 """The transport of every provider that has none of its own."""
 
@@ -30,6 +41,14 @@ class Attempted:
     """An answer and its record."""
 
     response: ChatResponse
+    record: AttemptRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """Vectors and their record."""
+
+    response: EmbeddingResponse
     record: AttemptRecord
 
 
@@ -67,20 +86,12 @@ class AttemptRunner:
         """
         exchange = self._exchange(request, target, limits)
         meter = self._meter(request, target, on_record)
-        try:
-            response = await _fetched(exchange)
-        except ProviderError as error:
-            meter.failed(error, NOTHING)
-            raise
-        except asyncio.CancelledError:
-            meter.cancelled(NOTHING)
-            raise
-        except BridgeError:
-            raise
-        except Exception as problem:
-            error = unforeseen(problem, target)
-            meter.failed(error, NOTHING)
-            raise error from problem
+        wire = exchange.adapter.build(request, target, stream=False)
+        response = await _metered(
+            _asked(exchange.transport, wire, target, limits, lambda payload: exchange.adapter.parse(payload, target)),
+            target,
+            meter,
+        )
         produced = Produced(response.usage, _content_bytes(response))
         if response.finish_reason == "content_filter" and produced.content_bytes == 0:
             error = ContentFilterError(f"{target.name}: its content filter stopped the answer", deployment=target.name)
@@ -101,11 +112,39 @@ class AttemptRunner:
             self._exchange(request, target, limits), begin=lambda: self._meter(request, target, on_record)
         )
 
+    async def embed(
+        self, request: EmbeddingRequest, target: Deployment, limits: AttemptLimits, *, on_record: OnRecord | None = None
+    ) -> Embedded:
+        """The vectors of `request.texts`, in their order.
+
+        Raises:
+            ProviderError: The attempt failed; `record_of(error)` tells what it cost.
+            ConfigurationError: The deployment's dialect has no embeddings, or its address cannot be used.
+        """
+        adapter, transport = embedding_adapter(target.dialect), self._transport(target)
+        read = ChatRequest(request.model, tuple(Message.of("user", text) for text in request.texts))
+        meter = self._meter(read, target, on_record)
+        wire = adapter.build(request, target)
+        response = await _metered(
+            _asked(transport, wire, target, limits, lambda payload: adapter.parse(payload, target)), target, meter
+        )
+        if len(response.vectors) != len(request.texts):
+            said = f"{target.name}: {len(response.vectors)} vectors for {len(request.texts)} texts"
+            error = MalformedReplyError(said, deployment=target.name)
+            meter.failed(error, Produced(response.usage))
+            raise error
+        usage = meter.settled_usage(Produced(response.usage))
+        record = meter.succeeded(ChatResponse(text="", finish_reason=None, usage=usage))
+        return Embedded(replace(response, usage=usage), record)
+
     def _exchange(self, request: ChatRequest, target: Deployment, limits: AttemptLimits) -> Exchange:
+        return Exchange(chat_adapter(target.dialect), self._transport(target), request, target, limits)
+
+    def _transport(self, target: Deployment) -> Transport:
         transport = self._transports.get(target.provider) or self._transports.get(HTTP)
         if transport is None:
             raise ConfigurationError(f"no transport for provider {target.provider!r}")
-        return Exchange(chat_adapter(target.dialect), transport, request, target, limits)
+        return transport
 
     def _meter(self, request: ChatRequest, target: Deployment, on_record: OnRecord | None) -> AttemptMeter:
         return AttemptMeter(
@@ -119,19 +158,42 @@ class AttemptRunner:
         )
 
 
-async def _fetched(exchange: Exchange) -> ChatResponse:
-    target, limits = exchange.target, exchange.limits
-    wire = exchange.adapter.build(exchange.request, target, stream=False)
+async def _asked(
+    transport: Transport,
+    wire: WireRequest,
+    target: Deployment,
+    limits: AttemptLimits,
+    parse: Callable[[JsonObject], AnswerT],
+) -> AnswerT:
+    """Send `wire`, and read the whole reply with `parse`."""
     try:
         async with asyncio.timeout(limits.total_s):
-            reply = await exchange.transport.send(wire, target, limits=limits.timeouts())
+            reply = await transport.send(wire, target, limits=limits.timeouts())
     except TimeoutError as error:
         raise AttemptTimeoutError(
             f"{target.name}: no answer in {limits.total_s:g} s", deployment=target.name
         ) from error
     if not 200 <= reply.status < 300:
         raise to_error(reply.status, reply.headers, reply.body, target)
-    return exchange.adapter.parse(decoded_reply(reply.body, target), target)
+    return parse(decoded_reply(reply.body, target))
+
+
+async def _metered(answer: Awaitable[AnswerT], target: Deployment, meter: AttemptMeter) -> AnswerT:
+    """The answer; when there is none, the attempt is closed with the reason."""
+    try:
+        return await answer
+    except ProviderError as error:
+        meter.failed(error, NOTHING)
+        raise
+    except asyncio.CancelledError:
+        meter.cancelled(NOTHING)
+        raise
+    except BridgeError:
+        raise
+    except Exception as problem:
+        error = unforeseen(problem, target)
+        meter.failed(error, NOTHING)
+        raise error from problem
 
 
 def _content_bytes(response: ChatResponse) -> int:

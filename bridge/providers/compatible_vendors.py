@@ -4,6 +4,7 @@ Sources: the vendors' API references, checked 2026-11-23.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -92,8 +93,13 @@ _BY_NAME = {vendor.name: vendor for vendor in VENDORS}
 
 def vendor_of(target: Deployment) -> Vendor:
     """The row for a deployment: by the host it is reached at, else by its provider's name, else the plain dialect."""
-    host = (urlsplit(target.base_url).hostname or "").lower()
+    return _vendor(target.base_url, "ollama" if target.dialect == "ollama" else target.provider)
+
+
+@lru_cache(maxsize=1024)
+def _vendor(base_url: str, name: str) -> Vendor:
+    host = (urlsplit(base_url).hostname or "").lower()
     for vendor in VENDORS:
         if any(host == known or (known.startswith(".") and host.endswith(known)) for known in vendor.hosts):
             return vendor
-    return _BY_NAME.get("ollama" if target.dialect == "ollama" else target.provider, GENERIC)
+    return _BY_NAME.get(name, GENERIC)

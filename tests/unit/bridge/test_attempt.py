@@ -8,6 +8,7 @@ from bridge.call_record import AttemptRecord
 from bridge.catalog.prices import Prices
 from bridge.chat import Usage
 from bridge.clock import FrozenClock, SystemClock
+from bridge.embedding import EmbeddingRequest
 from bridge.errors import (
     AttemptTimeoutError,
     ConfigurationError,
@@ -133,3 +134,28 @@ async def test_a_provider_without_transport_of_its_own_uses_the_common_one() -> 
 async def test_no_transport_at_all_is_a_configuration_error() -> None:
     with pytest.raises(ConfigurationError, match="no transport"):
         await AttemptRunner({}, Prices(), FrozenClock(START), lambda: "a").complete(asking(), TARGET, LIMITS)
+
+
+TEXTS = EmbeddingRequest("acme/m", ("a" * 384, "b"))
+
+
+async def test_texts_are_embedded_and_billed_as_input() -> None:
+    body = b'{"data": [{"embedding": [1.0]}, {"embedding": [2.0]}], "usage": {"prompt_tokens": 9}}'
+    embedded = await replying(body).embed(TEXTS, TARGET, LIMITS)
+
+    assert embedded.response.vectors == ((1.0,), (2.0,))
+    assert embedded.record.cost_nano_usd == 9 * 1_000
+
+
+async def test_a_vector_too_few_is_a_failure() -> None:
+    with pytest.raises(MalformedReplyError, match="1 vectors for 2 texts"):
+        await replying(b'{"data": [{"embedding": [1.0]}]}').embed(TEXTS, TARGET, LIMITS)
+
+
+async def test_a_refused_embedding_has_a_record() -> None:
+    with pytest.raises(RateLimitedError) as caught:
+        await replying(b"{}", status=429).embed(TEXTS, TARGET, LIMITS)
+
+    record = record_of(caught.value)
+    assert record is not None
+    assert record.cost_nano_usd == 0
