@@ -229,7 +229,10 @@ def usage_of(raw: object) -> tuple[Usage | None, float | None]:
 
 
 def _tokens(usage: _WireUsage) -> Usage:
-    """Input with audio and output with reasoning: some vendors count these beside, and only the total shows it."""
+    """Input with audio and cached tokens, output with reasoning: some vendors count these beside.
+
+    The total shows it for audio and reasoning; cached tokens are beside the input when there are more of them.
+    """
     inputs = usage.prompt_tokens_details or _InputDetails()
     outputs = usage.completion_tokens_details or _OutputDetails()
     input_tokens, output_tokens = usage.prompt_tokens or 0, usage.completion_tokens or 0
@@ -240,10 +243,13 @@ def _tokens(usage: _WireUsage) -> Usage:
     elif beside > 0:
         output_tokens += beside
         reasoning = max(reasoning, beside)
+    cached = inputs.cached_tokens or usage.prompt_cache_hit_tokens or usage.num_cached_tokens or 0
+    if cached > input_tokens:
+        input_tokens += cached
     return Usage(
         input_tokens=input_tokens,
         output_tokens=output_tokens,
-        cached_tokens=inputs.cached_tokens or usage.prompt_cache_hit_tokens or usage.num_cached_tokens or 0,
+        cached_tokens=cached,
         cache_write_tokens=inputs.cache_write_tokens or 0,
         reasoning_tokens=reasoning,
     )

@@ -39,8 +39,16 @@ RESTATED: dict[str, dict[str, int]] = {
     "xai.chat.aa31731272": {"output_tokens": 342},
     "xai.chat.bdcc696f8e": {"output_tokens": 322},
     "xai.chat.c30468efa0": {"output_tokens": 281},
+    # more cached tokens than input: they are counted beside it
+    "azure.chat.13d87ee4c1": {"input_tokens": 377 + 515},
+    "azure.chat.407919fda4": {"input_tokens": 325 + 492},
+    "azure.chat.6f19abbb0f": {"input_tokens": 293 + 387},
+    "azure.chat.6fdece91b7": {"input_tokens": 29 + 157},
+    "azure.chat.a941c36221": {"input_tokens": 78 + 158},
+    "azure.chat.bfb12ae33d": {"input_tokens": 347 + 403},
 }
-"""The expectations hold each vendor's own numbers; our Usage has audio in the input and reasoning in the output."""
+"""The expectations hold each vendor's own numbers; our Usage has audio and cached tokens in the input and reasoning
+in the output."""
 
 LEAST_SHARE = 0.99
 

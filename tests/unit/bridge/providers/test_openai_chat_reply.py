@@ -144,3 +144,9 @@ def test_a_cost_may_be_a_number_or_an_object() -> None:
     assert usage_of({"cost": 0.25}) == (None, 0.25)
     assert usage_of({"cost": {"total_cost": 0.5, "input_tokens_cost": 0.1}}) == (None, 0.5)
     assert usage_of({"cost": {}}) == (None, None)
+
+
+def test_more_cached_tokens_than_input_are_counted_beside_it() -> None:
+    usage, _ = usage_of({"prompt_tokens": 29, "completion_tokens": 6, "prompt_tokens_details": {"cached_tokens": 157}})
+
+    assert usage == Usage(186, 6, cached_tokens=157)
