@@ -17,8 +17,9 @@ def money(usd: Decimal | float | None) -> str:
         return "$0.00"
     if size < Decimal("0.0000005"):
         return f"{sign}<$0.000001"
-    if size < Decimal("0.01"):
-        return f"{sign}${_two_digits(size)}"
+    small = _two_digits(size)
+    if small < Decimal("0.01"):
+        return f"{sign}${small:f}"
     if size < 1000:
         return f"{sign}${size:.2f}"
     return f"{sign}${_compact(float(size))}"
@@ -97,10 +98,9 @@ def _pair(big: int, big_unit: str, small: int, small_unit: str) -> str:
     return THIN_SPACE.join((str(big), big_unit, f"{small:02d}", small_unit))
 
 
-def _two_digits(size: Decimal) -> str:
-    """Two significant digits, without an exponent."""
-    places = -size.adjusted() + 1
-    return f"{size:.{places}f}"
+def _two_digits(size: Decimal) -> Decimal:
+    """Rounded to two significant digits."""
+    return size.quantize(Decimal(1).scaleb(size.adjusted() - 1))
 
 
 def _compact(number: float) -> str:

@@ -11,23 +11,22 @@ from pydantic import JsonValue
 from studio.api_client import ApiError, SignedOutError, StudioApi, open_http
 from studio.session_routes import cookie_name, split_cookie
 
-REJECTED = "rejected_token"
-"""Session key: a token the platform no longer takes; the cookie may still carry it."""
+TOKEN = "token"  # noqa: S105  # the name of a session key
+"""Session key that goes before the cookie; empty once the platform no longer takes what the cookie carries."""
 
 
 def current_token() -> str | None:
     """The session token of this browser, if it has one that was not rejected."""
-    token = st.session_state.get("token")
+    token = st.session_state.get(TOKEN)
     if not isinstance(token, str):
         secure = bool(st.secrets.get("secure_cookies", False))
-        cookie = st.context.cookies.get(cookie_name(secure=secure), "")
-        token = split_cookie(cookie)[1]
-    return token if token and token != st.session_state.get(REJECTED) else None
+        token = split_cookie(st.context.cookies.get(cookie_name(secure=secure), ""))[1]
+    return token or None
 
 
 def was_rejected() -> bool:
     """Whether a session ended while this page was open."""
-    return REJECTED in st.session_state
+    return bool(st.session_state.get("has_session_ended", False))
 
 
 def api() -> StudioApi:
@@ -48,8 +47,7 @@ def api_errors(key: str) -> Generator[None]:
     try:
         yield
     except SignedOutError:
-        st.session_state[REJECTED] = current_token()
-        st.session_state.pop("token", None)
+        st.session_state.update({TOKEN: "", "has_session_ended": True})
         st.session_state.pop("me", None)
         st.rerun()
     except ApiError as error:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypedDict
+from typing import Literal, NotRequired, TypedDict
 
 from streamlit.components.v2 import component
 
@@ -29,29 +29,29 @@ class Bar(TypedDict):
     title: str
 
 
-class Cell(TypedDict, total=False):
+class Cell(TypedDict):
     """What a cell shows. `kind` decides which of the others count; `sort` is what sorting compares."""
 
     kind: Literal["text", "status", "meter", "bars"]
     text: str
-    title: str
-    note: str
-    muted: bool
-    mono: bool
-    icon: str
-    color: Tone
-    spin: bool
-    share: float
-    bars: list[Bar]
-    sort: float | str | None
+    title: NotRequired[str]
+    note: NotRequired[str]
+    muted: NotRequired[bool]
+    mono: NotRequired[bool]
+    icon: NotRequired[str]
+    color: NotRequired[Tone]
+    spin: NotRequired[bool]
+    share: NotRequired[float]
+    bars: NotRequired[list[Bar]]
+    sort: NotRequired[float | str | None]
 
 
-class Row(TypedDict, total=False):
+class Row(TypedDict):
     """One row; `href` makes it open. `tone` is `chosen` or `dropped`."""
 
     id: str
-    href: str
-    tone: str
+    href: NotRequired[str]
+    tone: NotRequired[str]
     cells: dict[str, Cell]
 
 
