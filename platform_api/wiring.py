@@ -115,7 +115,9 @@ async def open_local_bridge(settings: Settings) -> AsyncGenerator[tuple[Bridge, 
         yield runtime.bridge, lambda task: CallContext(org_id=str(org_id), task=task)
 
 
-def build_application(settings: Settings, database: Database, *, clock: Clock | None = None) -> FastAPI:
+def build_application(
+    settings: Settings, database: Database, *, clock: Clock | None = None, drain_grace_s: float = DRAIN_GRACE_S
+) -> FastAPI:
     """The whole API over an open, migrated database, which the caller closes."""
     metrics = Metrics()
     parts: list[PlaneParts] = []
@@ -132,7 +134,12 @@ def build_application(settings: Settings, database: Database, *, clock: Clock | 
             readiness.durable_lane = state
 
         async with open_runtime(
-            settings, database, clock=identity.clock, metrics=metrics, tell_lane=tell_lane
+            settings,
+            database,
+            clock=identity.clock,
+            metrics=metrics,
+            tell_lane=tell_lane,
+            drain_grace_s=drain_grace_s,
         ) as runtime:
             app.state.runtime, app.state.flow_services = runtime, runtime.flows
             app.state.ledger, app.state.drain, app.state.bridge = runtime.ledger, runtime.drain, runtime.bridge
