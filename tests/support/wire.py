@@ -83,6 +83,8 @@ class ScriptedTransport:
     async def open_stream(
         self, request: WireRequest, target: Endpoint, *, limits: Timeouts
     ) -> AsyncGenerator[WireStream, None]:
+        if self.fault is not None:
+            raise self.fault
         yield self
 
     async def aclose(self) -> None: ...

@@ -8,6 +8,7 @@ from bridge.chat import StreamChunk, Usage
 from bridge.clock import FrozenClock, SystemClock
 from bridge.errors import (
     AttemptTimeoutError,
+    ConfigurationError,
     ContentFilterError,
     MalformedReplyError,
     ProviderError,
@@ -15,7 +16,7 @@ from bridge.errors import (
     UnavailableError,
 )
 from bridge.providers.mock import MockTransport
-from bridge.streaming import fold
+from bridge.streaming import MAX_EVENT_BYTES, fold
 from tests.support.wire import START, ScriptedTransport, asking, deployment, runner_over
 
 TARGET = deployment()
@@ -222,3 +223,29 @@ async def test_keep_alive_comments_do_not_count_as_content() -> None:
 
     assert type(error) is AttemptTimeoutError
     assert "no content within 0.1 s" in str(error)
+
+
+async def test_a_fault_of_our_own_reading_code_fails_this_attempt_only() -> None:
+    stream = runner_over(ScriptedTransport(HELLO, fault=KeyError("bug")), FrozenClock(START)).stream(
+        asking(), TARGET, AttemptLimits()
+    )
+    _, error = await drained(stream)
+
+    assert type(error) is MalformedReplyError
+    assert stream.record is not None
+    assert stream.record.outcome == "failed"
+
+
+async def test_what_is_wrong_with_the_configuration_is_not_taken_for_the_providers_fault() -> None:
+    transport = ScriptedTransport(HELLO, fault=ConfigurationError("base_url"))
+    stream = runner_over(transport, FrozenClock(START)).stream(asking(), TARGET, AttemptLimits())
+    with pytest.raises(ConfigurationError):
+        await anext(stream)
+
+    assert [chunk async for chunk in stream] == []
+
+
+async def test_an_event_without_end_is_malformed() -> None:
+    _, error = await drained(replying(b"data: " + b"x" * (MAX_EVENT_BYTES + 1)))
+
+    assert type(error) is MalformedReplyError
