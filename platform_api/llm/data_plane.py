@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bridge.call_record import CallContext, CallRecord
 from bridge.chat import ChatRequest, StreamChunk
-from bridge.errors import BridgeError
+from bridge.errors import BridgeError, UnknownModelError
 from bridge.gateway import Bridge
 from bridge.money import usd_number
 from bridge.relay import RelayedStream
@@ -118,7 +118,7 @@ class DataPlane:
             return
         owner = dict(allowed).get(wanted)
         if owner is None:
-            raise surface.InvalidRequestError(f"there is no model {wanted!r}", param="model")
+            raise UnknownModelError(wanted, suggestion=bridge.suggest(wanted))
         await request.answer(surface.model_object(wanted, owner, created=0), [JSON])
 
     async def _chat(self, request: "_Request") -> None:

@@ -67,11 +67,20 @@ def platform_settings(
 
 @asynccontextmanager
 async def running_platform(
-    url: str, home: Path, mock: dict[str, Any] | None = None, *, pool_size: int = 10, **settings: str
+    url: str,
+    home: Path,
+    mock: dict[str, Any] | None = None,
+    *,
+    pool_size: int = 10,
+    only_local: bool = False,
+    **settings: str,
 ) -> AsyncGenerator[Platform]:
     """The platform over the migrated database at `url`, with an organisation, its owner and a key."""
     database = Database(url, pool_size=pool_size)
-    app = build_application(platform_settings(url, home, mock, **settings), database, drain_grace_s=0.2)
+    chosen = platform_settings(url, home, mock, **settings)
+    if only_local:
+        chosen = chosen.model_copy(update={"bridge": {"providers": {"local": {}}}})
+    app = build_application(chosen, database, drain_grace_s=0.2)
     try:
         async with app.router.lifespan_context(app):
             transport = httpx.ASGITransport(app)
