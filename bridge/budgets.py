@@ -5,7 +5,6 @@ and the answer is as long as the limit that is sent. Nothing is dispatched befor
 """
 
 import asyncio
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -42,18 +41,13 @@ def input_bound_tokens(request: ChatRequest) -> int:
     return prompt_bytes(request) + IMAGE_BOUND_TOKENS * images
 
 
-def attempt_bound_nano_usd(
-    prices: Prices, request: ChatRequest, targets: Iterable[Deployment], at: datetime
-) -> int | None:
-    """What one attempt costs at most, at whichever target is the dearest. None: a price is unknown.
+def attempt_bound_nano_usd(prices: Prices, request: ChatRequest, target: Deployment, at: datetime) -> int | None:
+    """What one attempt at `target` costs at most; None when its price is unknown.
 
     The request must carry its output limit.
     """
-    size = input_bound_tokens(request)
     output_tokens = (request.max_output_tokens or 0) * max(request.n, 1)
-    bounds = [prices.worst_case_nano_usd(target, size, output_tokens, at) for target in targets]
-    known = [bound for bound in bounds if bound is not None]
-    return max(known, default=0) if len(known) == len(bounds) else None
+    return prices.worst_case_nano_usd(target, input_bound_tokens(request), output_tokens, at)
 
 
 @dataclass(slots=True)

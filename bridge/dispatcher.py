@@ -20,16 +20,17 @@ from bridge.chat import ChatRequest, ChatResponse, StreamChunk
 from bridge.clock import Clock
 from bridge.config import BridgeConfig
 from bridge.decision import Decision, QualityEstimate, Snapshot
-from bridge.errors import SchemaViolationError
+from bridge.errors import BudgetExceededError, SchemaViolationError
 from bridge.identifiers import NewId
 from bridge.json_types import JsonValue
 from bridge.learning.quality import QualitySource
+from bridge.money import usd_number
 from bridge.reliability.failover import Failover, FailoverPlan
 from bridge.reliability.health_book import HealthBook
 from bridge.reservation import Reservation
 from bridge.routing.candidates import RequestFacts, ask
 from bridge.routing.no_route import no_route_error
-from bridge.routing.policy import decide
+from bridge.routing.policy import decide, without
 from bridge.structured_output import answered_json, re_ask, schema_problem, shaped_for
 
 AnswerT = TypeVar("AnswerT")
@@ -109,17 +110,16 @@ class Dispatcher:
             return replace(ready, cached=cached)
         is_budgeted = await reservation.is_budgeted()
         request = self._limited(request, route, is_budgeted=is_budgeted)
-        decision = self.decided(request, context, route, is_stream=log.is_stream, is_budgeted=is_budgeted)
-        log.decision = decision
-        if not decision.attempts:
-            raise no_route_error(decision)
-        known = route.deployments()
-        return replace(
-            ready,
-            request=request,
-            targets=tuple(known[name] for name in decision.attempts),
-            ends_at_s=self._parts.clock.monotonic() + self._deadline_s(request, route),
+        log.decision = self.decided(request, context, route, is_stream=log.is_stream, is_budgeted=is_budgeted)
+        if not log.decision.attempts:
+            raise no_route_error(log.decision)
+        ready = replace(
+            ready, request=request, ends_at_s=self._parts.clock.monotonic() + self._deadline_s(request, route)
         )
+        if is_budgeted:
+            log.decision = await self._afforded(ready, log.decision)
+        known = route.deployments()
+        return replace(ready, targets=tuple(known[name] for name in log.decision.attempts))
 
     def decided(
         self, request: ChatRequest, context: CallContext, route: Route, *, is_stream: bool, is_budgeted: bool
@@ -131,6 +131,25 @@ class Dispatcher:
         question = ask(request, route, facts, prices=parts.prices, defaults=parts.config.defaults)
         snapshot = self._snapshot(route, context.org_id, task)
         return decide(question, snapshot, seed=parts.rng.getrandbits(SEED_BITS), decision_id=parts.new_id())
+
+    async def _afforded(self, ready: Ready, decision: Decision) -> Decision:
+        """The decision with its dearest attempt's money held, taken again without what the budget cannot bear.
+
+        Raises:
+            BudgetExceededError: Not even the least expensive target fits. Nothing is held then.
+        """
+        bounds = {name: self._bound(ready, one) for name, one in ready.route.deployments().items()}
+        while True:
+            try:
+                await ready.reservation.cover((), max(bounds[name] for name in decision.attempts))
+            except BudgetExceededError as refusal:
+                left = refusal.left_nano_usd
+                dear = {name: _too_dear(bounds[name], left) for name in decision.attempts if bounds[name] > left}
+                decision = without(decision, dear)
+                if not dear or not decision.attempts:
+                    raise
+            else:
+                return decision
 
     async def complete(self, ready: Ready, log: CallLog) -> tuple[ChatResponse, JsonValue]:
         """A whole answer, and the validated JSON when one was asked for; an invalid one is asked for once more."""
@@ -178,13 +197,12 @@ class Dispatcher:
     async def _failed_over(
         self, ready: Ready, log: CallLog, attempt: Callable[[Deployment, AttemptLimits], Awaitable[AnswerT]]
     ) -> AnswerT:
-        """Reserve, then try the targets in order."""
+        """Try the targets in order, with the money of each held before it is asked."""
         parts, rules = self._parts, ready.route.rules
-        bound = attempt_bound_nano_usd(parts.prices, ready.request, ready.targets, parts.clock.now())
 
         async def before_attempt(target: Deployment) -> None:
-            del target
-            await ready.reservation.cover(log.attempts, bound or 0)
+            if ready.reservation.has_budget:
+                await ready.reservation.cover(log.attempts, self._bound(ready, target))
 
         plan = FailoverPlan(
             targets=ready.targets,
@@ -196,6 +214,11 @@ class Dispatcher:
             before_attempt=before_attempt,
         )
         return await parts.failover.run(plan, attempt)
+
+    def _bound(self, ready: Ready, target: Deployment) -> int:
+        """What one attempt there costs at most; 0 when unknown, which no budget lets through."""
+        now = self._parts.clock.now()
+        return attempt_bound_nano_usd(self._parts.prices, self._shaped(ready.request, target), target, now) or 0
 
     async def _cached(self, ready: Ready, log: CallLog) -> ChatResponse | None:
         if ready.route.rules is None or ready.route.rules.cache == "off":
@@ -248,6 +271,11 @@ class Dispatcher:
         """Did the request or its alias set a deadline, which then holds for the whole stream too?"""
         rules = ready.route.rules
         return ready.request.deadline_s is not None or (rules is not None and rules.deadline_s is not None)
+
+
+def _too_dear(bound_nano_usd: int, left_nano_usd: int) -> str:
+    bound, left = usd_number(bound_nano_usd), usd_number(left_nano_usd)
+    return f"it may cost up to ${bound:.6f}, and ${left:.6f} of the budget is left"
 
 
 def parsed_answer(request: ChatRequest, response: ChatResponse) -> JsonValue:

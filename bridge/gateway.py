@@ -96,6 +96,11 @@ class Bridge:
             )
         )
 
+    @property
+    def config(self) -> BridgeConfig:
+        """What it was built from. Keys in it are masked."""
+        return self._config
+
     async def chat(self, request: ChatRequest, context: CallContext) -> ChatResult:
         """A whole answer. Every sink is told of the call, whatever its end.
 

@@ -20,6 +20,8 @@ class Reservation:
         self._leases: list[Lease] = []
         self._held_nano_usd = 0
         self._renewal: asyncio.Task[None] | None = None
+        self.has_budget = False
+        """Is known after `is_budgeted` was asked."""
 
     @property
     def leases(self) -> tuple[Lease, ...]:
@@ -27,17 +29,21 @@ class Reservation:
         return tuple(self._leases)
 
     async def is_budgeted(self) -> bool:
-        """Does a budget cover the call?"""
-        return self._ledger is not None and await self._ledger.has_budget(self._org_id, self._scopes)
+        """Does a budget cover the call? Only then is anything held."""
+        if self._ledger is not None:
+            self.has_budget = await self._ledger.has_budget(self._org_id, self._scopes)
+        return self.has_budget
 
     async def cover(self, attempts: tuple[AttemptRecord, ...], bound_nano_usd: int) -> None:
         """Hold what the attempts so far have cost and `bound_nano_usd` for the next one.
 
         An attempt of unknown cost counts as the bound. Raises BudgetExceededError; nothing may be dispatched then.
         """
+        if self._ledger is None or not self.has_budget:
+            return
         spent = sum(bound_nano_usd if one.cost_nano_usd is None else one.cost_nano_usd for one in attempts)
         missing = spent + bound_nano_usd - self._held_nano_usd
-        if self._ledger is None or missing <= 0:
+        if missing <= 0:
             return
         self._leases += await self._ledger.lease(self._org_id, self._scopes, missing)
         self._held_nano_usd += missing

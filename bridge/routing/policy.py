@@ -1,7 +1,7 @@
 """`decide()`: the one pure function that chooses. No clock, no I/O, randomness by seed only."""
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import assert_never
@@ -71,6 +71,18 @@ def re_execute(decision: Decision) -> Decision:
     if decision.question is None:
         raise ValueError(f"decision {decision.id} holds no question")
     return decide(decision.question, decision.snapshot, seed=decision.seed, decision_id=decision.id)
+
+
+def without(decision: Decision, reasons: Mapping[str, str]) -> Decision:
+    """The decision taken again without some deployments, each with the reason why. It re-executes like any other."""
+    if decision.question is None:
+        raise ValueError(f"decision {decision.id} holds no question")
+    offers = tuple(
+        replace(offer, off_reason=offer.off_reason or reasons.get(offer.deployment))
+        for offer in decision.question.offers
+    )
+    question = replace(decision.question, offers=offers)
+    return decide(question, decision.snapshot, seed=decision.seed, decision_id=decision.id)
 
 
 def policy_of(name: Policy) -> RoutingPolicy:  # noqa: PLR0911  # a table, with the checker watching that it is whole

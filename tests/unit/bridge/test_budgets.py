@@ -103,9 +103,9 @@ def test_an_unknown_price_makes_the_bound_unknown() -> None:
     request = ChatRequest(model="m", messages=(Message.of("user", "hi"),), max_output_tokens=10)
     prices = Prices()
 
-    assert attempt_bound_nano_usd(prices, request, [known], NOW) == (2 + 16) * 150 + 10 * 600
-    assert attempt_bound_nano_usd(prices, request, [known, unknown], NOW) is None
-    assert attempt_bound_nano_usd(prices, replace(request, n=3), [known], NOW) == (2 + 16) * 150 + 30 * 600
+    assert attempt_bound_nano_usd(prices, request, known, NOW) == (2 + 16) * 150 + 10 * 600
+    assert attempt_bound_nano_usd(prices, request, unknown, NOW) is None
+    assert attempt_bound_nano_usd(prices, replace(request, n=3), known, NOW) == (2 + 16) * 150 + 30 * 600
 
 
 async def test_a_lease_is_all_or_nothing_over_the_budgets_of_a_call() -> None:

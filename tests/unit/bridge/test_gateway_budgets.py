@@ -4,6 +4,7 @@ import pytest
 
 from bridge.call_record import BudgetScope, CallContext
 from bridge.errors import BridgeError, BudgetExceededError
+from bridge.routing.policy import re_execute
 from tests.support.bridge_calls import CONTEXT, Bench, asking, bench, read
 
 PRICED = {
@@ -73,6 +74,19 @@ async def test_the_reservation_covers_the_dearest_model_the_decision_may_reach()
     assert cost is not None
     assert sum(lease.amount_nano_usd for lease in result.record.leases) >= cost
     assert one.ledger.left_nano_usd(budget) == USD - cost
+
+
+async def test_a_target_that_the_budget_cannot_bear_is_left_out_and_a_lesser_one_still_answers() -> None:
+    one, _ = with_budget(10_000_000, faults=[{"kind": "status", "match": {"model": "cheap"}, "times": None}])
+
+    with pytest.raises(BridgeError):
+        await one.bridge.chat(asking("both"), CONTEXT)
+    call = one.sink.calls[0]
+
+    assert {attempt.model for attempt in call.attempts} == {"mock/cheap"}
+    assert call.decision is not None
+    assert "of the budget is left" in call.decision.dropped["mock/dear"]
+    assert re_execute(call.decision) == call.decision
 
 
 async def test_a_failed_attempt_that_may_be_billed_is_held_beside_the_next_one() -> None:

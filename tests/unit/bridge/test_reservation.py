@@ -34,14 +34,16 @@ class RenewingLedger(MemoryBudgetLedger):
             raise OSError("database gone")
 
 
-def made(limit: int = 1000, *, fails: bool = False) -> tuple[Reservation, RenewingLedger, str]:
+async def made(limit: int = 1000, *, fails: bool = False) -> tuple[Reservation, RenewingLedger, str]:
     ledger = RenewingLedger(fails=fails)
     budget = ledger.set_budget("o", ORG, limit)
-    return Reservation(ledger, "o", (ORG,)), ledger, budget
+    one = Reservation(ledger, "o", (ORG,))
+    assert await one.is_budgeted()
+    return one, ledger, budget
 
 
 async def test_the_first_attempt_holds_its_bound_and_a_free_failure_needs_no_more() -> None:
-    one, ledger, budget = made()
+    one, ledger, budget = await made()
     await one.cover((), 100)
     await one.cover((replace(ATTEMPT, cost_nano_usd=0),), 100)
 
@@ -50,7 +52,7 @@ async def test_the_first_attempt_holds_its_bound_and_a_free_failure_needs_no_mor
 
 
 async def test_a_billed_or_unpriced_failure_is_held_beside_the_next_attempt() -> None:
-    one, ledger, budget = made()
+    one, ledger, budget = await made()
     await one.cover((), 100)
     await one.cover((ATTEMPT,), 100)
     assert ledger.left_nano_usd(budget) == 870
@@ -60,7 +62,7 @@ async def test_a_billed_or_unpriced_failure_is_held_beside_the_next_attempt() ->
 
 
 async def test_money_of_a_call_that_was_never_dispatched_goes_back() -> None:
-    one, ledger, budget = made()
+    one, ledger, budget = await made()
     await one.cover((), 100)
 
     assert await one.close(was_dispatched=False) == ()
@@ -68,7 +70,7 @@ async def test_money_of_a_call_that_was_never_dispatched_goes_back() -> None:
 
 
 async def test_leases_of_a_dispatched_call_stay_until_they_are_settled() -> None:
-    one, ledger, budget = made()
+    one, ledger, budget = await made()
     await one.cover((), 100)
 
     (lease,) = await one.close(was_dispatched=True)
@@ -77,7 +79,7 @@ async def test_leases_of_a_dispatched_call_stay_until_they_are_settled() -> None
 
 
 async def test_what_does_not_fit_is_refused() -> None:
-    one, _, _ = made(limit=99)
+    one, _, _ = await made(limit=99)
 
     with pytest.raises(BudgetExceededError):
         await one.cover((), 100)
@@ -91,12 +93,20 @@ async def test_without_a_ledger_everything_is_allowed_and_nothing_held() -> None
     assert await one.close(was_dispatched=True) == ()
 
 
+async def test_what_no_budget_covers_holds_nothing() -> None:
+    one = Reservation(RenewingLedger(), "o", (ORG,))
+
+    assert not await one.is_budgeted()
+    await one.cover((), 10**12)
+    assert one.leases == ()
+
+
 @pytest.mark.parametrize("fails", [False, True])
 async def test_leases_of_a_long_call_are_kept_alive(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, fails: bool
 ) -> None:
     monkeypatch.setattr(reservation, "RENEW_EVERY_S", 0.001)
-    one, ledger, _ = made(fails=fails)
+    one, ledger, _ = await made(fails=fails)
     await one.cover((), 100)
     await asyncio.wait_for(ledger.renewed.wait(), 1)
     await asyncio.sleep(0)
