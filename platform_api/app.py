@@ -8,7 +8,6 @@ from importlib.metadata import version
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import JSONResponse
-from fastapi.routing import APIRoute
 from sqlalchemy import delete
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.middleware import Middleware
@@ -18,7 +17,7 @@ from bridge.identifiers import NewId, new_id
 from platform_api import problem_responses
 from platform_api.api_keys import endpoints as api_keys
 from platform_api.auth import endpoints as auth
-from platform_api.auth.caller import PUBLIC, declared_permission, identity_of
+from platform_api.auth.caller import PUBLIC, declared_permissions, identity_of
 from platform_api.auth.identity import Identity
 from platform_api.body_limit import BodyLimit
 from platform_api.database.session import Database
@@ -92,11 +91,7 @@ def create_app(
 
 def check_declared(app: FastAPI) -> None:
     """Every route declares one permission, or that it is public. Raises UndeclaredRouteError."""
-    silent = [
-        f"{sorted(route.methods or ())} {route.path}"
-        for route in app.routes
-        if isinstance(route, APIRoute) and declared_permission(route) is None
-    ]
+    silent = [f"{method} {path}" for (method, path), said in declared_permissions(app.routes).items() if said is None]
     if silent:
         raise UndeclaredRouteError(f"these routes do not say who may call them: {', '.join(silent)}")
 

@@ -4,15 +4,16 @@ Every route declares exactly one of: `require("resource:verb")`, `SignedIn` (any
 `create_app` refuses to start when one does not.
 """
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Annotated, Any, cast
 
 from fastapi import Depends, Request
 from fastapi.dependencies.models import Dependant
-from fastapi.routing import APIRoute
+from fastapi.routing import APIRoute, APIWebSocketRoute, iter_route_contexts
 from fastapi.security import HTTPBearer
 from sqlalchemy.ext.asyncio import AsyncSession
+from starlette.routing import BaseRoute
 
 from platform_api.auth.identity import Identity
 from platform_api.auth.permissions import PERMISSIONS
@@ -124,10 +125,19 @@ async def optional_caller(request: Request, identity: Services) -> Caller | None
         return None
 
 
-def declared_permission(route: APIRoute) -> str | None:
-    """What the route declares: a permission, `signed-in`, `person` or `public`. None: nothing."""
-    found = {getattr(call, _DECLARED) for call in _calls(route.dependant) if hasattr(call, _DECLARED)}
-    return ", ".join(sorted(found)) or None
+def declared_permissions(routes: Sequence[BaseRoute]) -> dict[tuple[str, str], str | None]:
+    """By method and path: a permission, `signed-in`, `person` or `public`; None where a route declares nothing.
+
+    Routes of included routers stand in a tree of their own: only FastAPI's iterator sees them.
+    """
+    declared: dict[tuple[str, str], str | None] = {}
+    for route in iter_route_contexts(routes):
+        if isinstance(route.original_route, APIRoute | APIWebSocketRoute):
+            dependant = cast("Dependant", route.dependant)
+            found = {getattr(call, _DECLARED) for call in _calls(dependant) if hasattr(call, _DECLARED)}
+            for method in route.methods or {"WEBSOCKET"}:
+                declared[method, str(route.path)] = ", ".join(sorted(found)) or None
+    return declared
 
 
 def _calls(dependant: Dependant) -> list[Callable[..., Any]]:

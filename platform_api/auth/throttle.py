@@ -25,10 +25,16 @@ PER_ADDRESS = (Limit(60, 60.0), Limit(300, 3600.0))
 class Throttle:
     """Counts failures by name; over a limit the name is blocked for 15 minutes."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, *, max_names: int = MAX_NAMES) -> None:
         self._clock = clock
+        self._max_names = max_names
         self._failures: OrderedDict[str, deque[float]] = OrderedDict()
         self._blocked: OrderedDict[str, float] = OrderedDict()
+
+    @property
+    def remembered(self) -> int:
+        """How many names have failures counted; the oldest are forgotten first."""
+        return len(self._failures)
 
     def check(self, *names: str) -> None:
         """Raises ThrottledError while one of the names is blocked."""
@@ -49,7 +55,7 @@ class Throttle:
             self._blocked[name] = now + BLOCK_S
             times.clear()
         for kept in (self._failures, self._blocked):
-            while len(kept) > MAX_NAMES:
+            while len(kept) > self._max_names:
                 kept.popitem(last=False)
 
     def succeeded(self, name: str) -> None:

@@ -31,6 +31,8 @@ def async_url(address: str) -> URL:
         raise DatabaseUrlError(f"DATABASE_URL: {url.drivername!r} is not served; take postgresql:// or sqlite:///")
     url = url.set(drivername=driver)
     if not driver.startswith("postgresql"):
+        if url.database in (None, "", ":memory:"):
+            raise DatabaseUrlError("DATABASE_URL: SQLite in memory is not served; name a file: sqlite:///path.db")
         return url
     ssl_mode = url.query.get("sslmode")
     url = url.difference_update_query(_DROPPED_QUERY)

@@ -59,7 +59,7 @@ class SessionSource:
 class Database:
     """One database, whatever its kind. Whoever makes it closes it."""
 
-    def __init__(self, address: str, *, pool_size: int = 10) -> None:
+    def __init__(self, address: str, *, pool_size: int = 15) -> None:
         url = async_url(address)
         self.is_sqlite = url.get_backend_name() == "sqlite"
         self.url = url
@@ -84,12 +84,12 @@ class Database:
 
 
 def _postgres_engine(url: Any, pool_size: int) -> AsyncEngine:  # a URL or text, as SQLAlchemy takes both
-    return create_async_engine(url, pool_size=pool_size, max_overflow=pool_size, pool_pre_ping=True, pool_timeout=10)
+    return create_async_engine(url, pool_size=pool_size, max_overflow=0, pool_pre_ping=True, pool_timeout=10)
 
 
 def _sqlite_engine(url: Any, pool_size: int) -> AsyncEngine:  # a URL or text, as SQLAlchemy takes both
     engine = create_async_engine(
-        url, connect_args={"timeout": BUSY_TIMEOUT_S}, pool_size=pool_size, max_overflow=pool_size, pool_timeout=10
+        url, connect_args={"timeout": BUSY_TIMEOUT_S}, pool_size=pool_size, max_overflow=0, pool_timeout=10
     )
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)

@@ -110,9 +110,6 @@ async def _locked(database: Database) -> AsyncGenerator[None]:
                 await connection.execute(text("select pg_advisory_unlock(:lock)"), {"lock": ADVISORY_LOCK})
         return
     path = Path(database.url.database or "")
-    if str(path) in ("", ".", ":memory:"):
-        yield
-        return
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.with_name(path.name + ".migrating").open("w") as lock:
         await _wait_for(lock.fileno())

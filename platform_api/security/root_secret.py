@@ -58,6 +58,8 @@ class Sealer:
         """The value. Raises SealError."""
         if not sealed.startswith(_VERSION):
             raise SealError("sealed under a version this release does not know")
+        if len(sealed) <= len(_VERSION) + _NONCE_BYTES:
+            raise SealError("cut off")
         nonce, rest = sealed[1 : 1 + _NONCE_BYTES], sealed[1 + _NONCE_BYTES :]
         try:
             return self._cipher.decrypt(nonce, rest, place.encode())

@@ -1,7 +1,7 @@
 """The application over a real database, called through ASGI, with a clock that tests move."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -64,9 +64,9 @@ def settings_for(url: str, home: Path, **environment: str) -> Settings:
 
 
 @asynccontextmanager
-async def running_api(url: str, home: Path, *routers: APIRouter, **environment: str) -> AsyncIterator[Api]:
+async def running_api(url: str, home: Path, *routers: APIRouter, **environment: str) -> AsyncGenerator[Api]:
     """The application over the migrated database at `url`."""
-    database, clock = Database(url), FrozenClock(START)
+    database, clock = Database(url, pool_size=5), FrozenClock(START)
     app = create_app(settings_for(url, home, **environment), database, clock=clock, routers=routers)
     try:
         async with app.router.lifespan_context(app):
