@@ -48,8 +48,12 @@ async def test_the_model_may_answer_with_nothing_but_a_class() -> None:
     assert request.response_format is not None
     assert inside(request.response_format.schema, "properties", "label", "enum") == ["billing", "outage", "other"]
     assert (request.model, request.temperature, request.logprobs) == ("cheapest", 0.0, True)
-    assert [message.role for message in request.messages] == ["system", "user", "assistant", "user"]
-    assert "- billing: invoices and refunds" in request.messages[0].text
+    assert [message.role for message in request.messages] == ["user", "assistant"] * 4 + ["user"]
+    assert [message.text for message in request.messages[:2]] == [
+        "Classify: invoices and refunds",
+        '{"label": "billing"}',
+    ]
+    assert request.messages[6].text == "Classify: site is down"
     assert (output.label, output.confidence, output.confidence_from) == ("billing", 1.0, "answer")
     assert output.scores == {"billing": 1.0, "outage": 0.0, "other": 0.0}
 
