@@ -73,6 +73,7 @@ async def running_platform(
     *,
     pool_size: int = 10,
     only_local: bool = False,
+    email: str = "ann@example.com",
     **settings: str,
 ) -> AsyncGenerator[Platform]:
     """The platform over the migrated database at `url`, with an organisation, its owner and a key."""
@@ -85,7 +86,7 @@ async def running_platform(
         async with app.router.lifespan_context(app):
             transport = httpx.ASGITransport(app)
             async with httpx.AsyncClient(transport=transport, base_url="http://api.test", timeout=60) as client:
-                tokens, key = await new_owner(client, "ann@example.com", "Acme")
+                tokens, key = await new_owner(client, email, "Acme")
                 client.headers.update(bearer(key))
                 yield Platform(app, client, database, key, str(tokens["organization"]["id"]))
     finally:
