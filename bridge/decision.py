@@ -66,7 +66,7 @@ class RoutingQuestion:
     output_tokens: int = 0
     """Expected."""
     max_output_tokens: int | None = None
-    """What the request asks for at most."""
+    """The output limit that is sent, before it is cut to what a model can answer."""
     constraints: Constraints = field(default_factory=Constraints)
     epsilon: float = 0.1
     """`balanced`: share of the best quality that may be given up for a lower price."""

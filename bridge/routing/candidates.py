@@ -174,15 +174,12 @@ def _missing_capability(offer: Offer, question: RoutingQuestion) -> str | None:
 
 
 def _too_small(offer: Offer, question: RoutingQuestion) -> str | None:
-    window, asked = offer.context_window, question.max_output_tokens
-    wanted = question.constraints.context_window
+    """Of the prompt only: an output limit is the most a caller wants, so a model that answers less will do."""
+    window, wanted = offer.context_window, question.constraints.context_window
     if wanted is not None and (window is None or window < wanted):
         return f"context window of {window or 'unknown'} tokens, {wanted} asked for"
-    if asked is not None and offer.max_output_tokens is not None and asked > offer.max_output_tokens:
-        return f"answers at most {offer.max_output_tokens} tokens, {asked} asked for"
-    needed = int(question.input_tokens * SURELY_TOO_LONG) + (asked or 0)
-    if window is not None and needed > window:
-        return f"context window of {window} tokens is too small for about {question.input_tokens + (asked or 0)}"
+    if window is not None and int(question.input_tokens * SURELY_TOO_LONG) > window:
+        return f"context window of {window} tokens is too small for about {question.input_tokens}"
     return None
 
 
