@@ -167,10 +167,15 @@ _LOWER: Mapping[type[Exception], tuple[int, str]] = {
     OperationalError: (503, "database_unavailable"),
     InterfaceError: (503, "database_unavailable"),
     PoolTimeoutError: (503, "database_busy"),
+    ConnectionError: (503, "service_unreachable"),
 }
 KNOWN_ERRORS: tuple[type[Exception], ...] = (ApiError, *_LOWER)
 """Errors that are part of normal operation: answered, not logged with a traceback."""
-_HIDDEN = {"database_unavailable": "the database does not answer", "database_busy": "the database is busy"}
+_HIDDEN = {
+    "database_unavailable": "the database does not answer",
+    "database_busy": "the database is busy",
+    "service_unreachable": "a service we need does not answer",
+}
 
 
 def to_problem(error: Exception) -> Problem:

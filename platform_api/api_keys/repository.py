@@ -27,13 +27,14 @@ class ApiKeyRepository:
         return await fetch_page(self._db, select(ApiKeyRow).where(ApiKeyRow.org_id == org_id), ApiKeyRow.id, query)
 
     async def cap(self, key: ApiKeyRow, limit_nano_usd: int | None, *, now: datetime) -> None:
-        """Set the key's hard spend cap over its whole life; None takes it away."""
+        """Set the hard spend cap over the whole life of the key and of those it was rotated from; None: no cap."""
+        spend_id = str(key.rotated_from or key.id)
         key.budget_nano_usd = limit_nano_usd
         budget = await self._db.scalar(
             select(BudgetRow).where(
                 BudgetRow.org_id == key.org_id,
                 BudgetRow.kind == "key",
-                BudgetRow.scope_id == str(key.id),
+                BudgetRow.scope_id == spend_id,
                 BudgetRow.period == "total",
             )
         )
@@ -43,7 +44,7 @@ class ApiKeyRepository:
         elif budget is not None:
             budget.limit_nano_usd = limit_nano_usd
         else:
-            budget = BudgetRow(id=uuid7(), org_id=key.org_id, kind="key", scope_id=str(key.id), period="total")
+            budget = BudgetRow(id=uuid7(), org_id=key.org_id, kind="key", scope_id=spend_id, period="total")
             budget.limit_nano_usd, budget.created_at = limit_nano_usd, now
             self._db.add(budget)
         await self._db.flush()

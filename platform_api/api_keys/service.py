@@ -84,6 +84,8 @@ async def rotate_key(
 ) -> tuple[MadeKey, ApiKeyRow]:
     """A new key with the rights of the old one, which keeps working for `grace`. Answers both.
 
+    Spend of both counts on the first key of the chain, so that rotating does not renew a budget.
+
     Raises:
         NotFoundError: The organisation has no such key.
         ConflictError: The key is revoked, or being rotated already.
@@ -94,11 +96,11 @@ async def rotate_key(
     made = make_api_key()
     row = _row(made, old.org_id, now=now)
     row.name, row.created_by, row.scopes, row.models = old.name, old.created_by, old.scopes, old.models
-    row.rotated_from = old.id
+    row.rotated_from, row.budget_nano_usd = old.rotated_from or old.id, old.budget_nano_usd
     row.expires_at = None if old.expires_at is None else now + (old.expires_at - old.created_at)
     old.revoked_at = now + grace
     db.add(row)
-    await ApiKeyRepository(db).cap(row, old.budget_nano_usd, now=now)
+    await db.flush()
     audit(db, "api_key.rotated", org_id=row.org_id, now=now, caller=caller, target=str(old.id), successor=str(row.id))
     return MadeKey(row, made.text), old
 

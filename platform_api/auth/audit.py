@@ -26,7 +26,7 @@ def audit(
     """Add a row; `detail` must hold no secret."""
     kind, actor = "system", user_id
     if caller is not None:
-        kind, actor = ("key", caller.key_id) if caller.via == "key" else ("user", caller.user_id)
+        kind, actor = ("key", caller.credential_id) if caller.via == "key" else ("user", caller.user_id)
     elif user_id is not None:
         kind = "user"
     db.add(

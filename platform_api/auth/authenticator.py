@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import update
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from bridge.clock import Clock
 from platform_api.auth.principals import Caller, caller_of_family, caller_of_key, caller_of_session
@@ -21,6 +23,9 @@ logger = logging.getLogger(__name__)
 
 KNOWN_S = 30.0
 UNKNOWN_S = 5.0
+OUTAGE_S = 900.0
+"""How long a known caller is served when the database cannot be asked. What needs the database fails by itself."""
+UNREACHABLE = (OperationalError, InterfaceError, PoolTimeoutError, OSError)
 MAX_ENTRIES = 20_000
 SESSION_SLIDES = timedelta(days=7)
 
@@ -98,8 +103,8 @@ class Authenticator:
                 return await caller_of_key(db, key_hash, self._clock.now())
 
         caller = await self._cached(f"key:{key_hash}", look_up)
-        if caller is not None and caller.key_id is not None:
-            self._used_keys[caller.key_id] = self._clock.now()
+        if caller is not None and caller.credential_id is not None:
+            self._used_keys[caller.credential_id] = self._clock.now()
         return caller
 
     async def _by_session(self, secret: str) -> Caller | None:
@@ -132,7 +137,13 @@ class Authenticator:
         if entry is not None and entry.fresh_until > now:
             return entry.caller
         generation = self._generation
-        caller = await look_up()
+        try:
+            caller = await look_up()
+        except UNREACHABLE:
+            if entry is None or entry.caller is None or now > entry.fresh_until + OUTAGE_S:
+                raise
+            logger.warning("database_unreachable_serving_known_caller")
+            return entry.caller
         if generation == self._generation:
             lifetime_s = UNKNOWN_S if caller is None else KNOWN_S
             self._entries[name] = _Entry(caller, now + lifetime_s)

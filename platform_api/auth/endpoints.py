@@ -74,7 +74,7 @@ async def me(caller: SignedIn, identity: Services) -> Me:
         role=caller.role,
         permissions=sorted(caller.permissions),
         via=caller.via,
-        key_id=caller.key_id,
+        key_id=caller.credential_id,
         session_id=caller.session_id,
     )
 

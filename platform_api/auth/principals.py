@@ -29,6 +29,7 @@ class Caller:
     org_slug: str
     user_id: UUID | None
     key_id: UUID | None
+    """What spend is counted on: the key, or the first of the chain of rotations it came from."""
     role: str
     permissions: frozenset[str]
     via: Via
@@ -38,6 +39,8 @@ class Caller:
     """The studio session, or the refresh family of an access token."""
     expires_at: datetime | None = None
     """When the credential stops working by itself."""
+    credential_id: UUID | None = None
+    """The row of the API key itself."""
 
     def may(self, permission: str) -> bool:
         """Is the permission among the caller's?"""
@@ -71,12 +74,13 @@ async def caller_of_key(db: AsyncSession, key_hash: str, now: datetime) -> Calle
         org_id=key.org_id,
         org_slug=slug,
         user_id=key.created_by,
-        key_id=key.id,
+        key_id=key.rotated_from or key.id,
         role=role,
         permissions=for_keys(expanded(key.scopes) & role_permissions(role)),
         via="key",
         models=None if key.models is None else frozenset(key.models),
         expires_at=min(ends, default=None),
+        credential_id=key.id,
     )
 
 

@@ -70,6 +70,7 @@ class ApiKeyRow(OrgScoped, Base):
     revoked_at: Mapped[datetime | None]
     last_used_at: Mapped[datetime | None]
     rotated_from: Mapped[UUID | None]
+    """The first key of a chain of rotations: spend and budgets of all are counted on it."""
 
 
 class RefreshTokenRow(OrgScoped, Base):

@@ -1,5 +1,6 @@
 from typing import Any
 
+import pytest
 from sqlalchemy import event, select
 from uuid_utils.compat import uuid7
 
@@ -135,6 +136,42 @@ async def test_a_rotated_key_works_beside_its_successor_until_the_grace_is_over(
     api.clock.advance(3600)
     assert (await api.client.get("/api/auth/me", headers=bearer(old["key"]))).status_code == 401
     assert (await api.client.get("/api/auth/me", headers=bearer(new["key"]))).status_code == 200
+
+
+async def test_rotating_a_key_does_not_renew_its_budget(api: Api) -> None:
+    tokens = await api.register()
+    first = await api.make_key(tokens, budget_usd=2)
+    second = (await api.client.post(f"{KEYS}/{first['id']}/rotate", headers=bearer(tokens))).json()
+    third = (await api.client.post(f"{KEYS}/{second['id']}/rotate", headers=bearer(tokens))).json()
+
+    callers = [await api.identity.authenticator.authenticate(None, made["key"]) for made in (first, second, third)]
+
+    assert {str(caller.key_id) for caller in callers} == {first["id"]}
+    assert [str(caller.credential_id) for caller in callers] == [made["id"] for made in (first, second, third)]
+    assert (third["budget_usd"], third["rotated_from"]) == (2, first["id"])
+    async with api.database.system().read() as db:
+        assert [row.scope_id for row in (await db.scalars(select(BudgetRow))).all()] == [first["id"]]
+
+
+async def test_a_known_key_outlives_an_outage_of_the_database_for_a_quarter_of_an_hour(api: Api) -> None:
+    made = await api.make_key(await api.register())
+    authenticator = api.identity.authenticator
+    assert await authenticator.authenticate(None, made["key"])
+
+    def fail(*_arguments: Any) -> None:
+        raise ConnectionRefusedError("the database is gone")
+
+    event.listen(api.database.engine.sync_engine, "do_connect", fail)
+    event.listen(api.database.engine.sync_engine, "before_cursor_execute", fail)
+    api.clock.advance(60)
+    assert await authenticator.authenticate(None, made["key"])
+    with pytest.raises(OSError, match="gone"):
+        await authenticator.authenticate(None, make_api_key().text)
+    api.clock.advance(900)
+    with pytest.raises(OSError, match="gone"):
+        await authenticator.authenticate(None, made["key"])
+    event.remove(api.database.engine.sync_engine, "do_connect", fail)
+    event.remove(api.database.engine.sync_engine, "before_cursor_execute", fail)
 
 
 async def test_a_key_expires_on_its_day(api: Api) -> None:

@@ -8,13 +8,13 @@ from typing import Annotated, Any
 
 import httpx
 import pytest
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import APIRouter, Depends
 from sqlalchemy import text
 from starlette.types import Message
 
 from bridge.errors import BudgetExceededError, RateLimitedError
 from platform_api.app import UndeclaredRouteError, create_app
-from platform_api.auth.caller import PUBLIC, Db, Sessions, declared_permissions, require
+from platform_api.auth.caller import PUBLIC, Db, Sessions, require
 from platform_api.auth.principals import Caller
 from platform_api.database.session import Database
 from platform_api.settings import SettingsError
@@ -245,39 +245,3 @@ async def test_a_root_secret_is_made_once_on_loopback_and_demanded_elsewhere(tmp
             settings_for("sqlite:///unused.db", tmp_path, JWT_SECRET_KEY="", MODELBRIDGE_HOST="0.0.0.0"), database
         )
     await database.aclose()
-
-
-EXPECTED: dict[tuple[str, str], str] = {
-    ("GET", "/.well-known/jwks.json"): "public",
-    ("POST", "/api/auth/register"): "public",
-    ("POST", "/api/auth/login"): "public",
-    ("POST", "/api/auth/refresh"): "public",
-    ("POST", "/api/auth/logout"): "public",
-    ("GET", "/api/auth/me"): "signed-in",
-    ("POST", "/api/auth/session-codes"): "public",
-    ("POST", "/api/auth/session-codes/exchange"): "public",
-    ("DELETE", "/api/auth/sessions/{session_id}"): "person",
-    ("GET", "/api/auth/api-keys"): "key:read",
-    ("POST", "/api/auth/api-keys"): "key:write",
-    ("GET", "/api/auth/api-keys/{key_id}"): "key:read",
-    ("PATCH", "/api/auth/api-keys/{key_id}"): "key:write",
-    ("DELETE", "/api/auth/api-keys/{key_id}"): "key:write",
-    ("POST", "/api/auth/api-keys/{key_id}/rotate"): "key:write",
-    ("GET", "/api/organizations/current"): "org:read",
-    ("PATCH", "/api/organizations/current"): "org:write",
-    ("GET", "/api/organizations/current/members"): "member:read",
-    ("PATCH", "/api/organizations/current/members/{user_id}"): "member:write",
-    ("DELETE", "/api/organizations/current/members/{user_id}"): "member:write",
-    ("GET", "/healthz"): "public",
-    ("GET", "/readyz"): "public",
-    ("GET", "/metrics"): "public",
-}
-"""Reviewed by people, not made from the code: who may call what."""
-
-
-async def test_routes_need_what_the_reviewed_table_says(tmp_path: Path) -> None:
-    database = Database(f"sqlite:///{tmp_path / 'unused.db'}")
-    app: FastAPI = create_app(settings_for("sqlite:///unused.db", tmp_path), database)
-    await database.aclose()
-
-    assert declared_permissions(app.routes) == EXPECTED

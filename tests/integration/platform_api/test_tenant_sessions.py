@@ -1,3 +1,4 @@
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from uuid import UUID
@@ -111,6 +112,23 @@ async def test_a_block_that_raises_leaves_nothing_behind(tenants: Tenants) -> No
 
     async with tenants.database.for_org(tenants.ours).read() as db:
         assert await db.scalar(select(func.count()).select_from(FlowRow)) == 1
+
+
+async def test_writers_of_several_processes_wait_for_their_turn(tenants: Tenants, database_url: str) -> None:
+    databases = [Database(database_url) for _ in range(4)]
+
+    async def count_up(database: Database) -> None:
+        for _ in range(10):
+            async with database.for_org(tenants.ours)() as db:
+                row = (await db.scalars(select(FlowRow).with_for_update())).one()
+                row.latest_version += 1
+
+    await asyncio.gather(*(count_up(database) for database in databases))
+    for database in databases:
+        await database.aclose()
+
+    async with tenants.database.for_org(tenants.ours).read() as db:
+        assert (await db.scalars(select(FlowRow.latest_version))).one() == 41
 
 
 @pytest.fixture
