@@ -18,7 +18,7 @@ from prefect.client.schemas.objects import StateType
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.events.actions import ChangeFlowRunState
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
-from prefect.exceptions import ObjectAlreadyExists
+from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect.states import Cancelling
 from prefect.workers.base import BaseJobConfiguration, BaseVariables
 
@@ -141,15 +141,21 @@ class PrefectDeployments:
     async def _deployment(self, name: str) -> UUID:
         known = self._ids.get(name)
         if known is None:
-            flow_id = await self._client.create_flow_from_name(FLOW)
-            known = self._ids[name] = await self._client.create_deployment(
-                flow_id,
-                f"{self._pool}-{name}",
-                work_pool_name=self._pool,
-                entrypoint="flows.warm_worker:WarmWorker",
-                path=".",
-            )
+            known = self._ids[name] = await self._found_or_made(name)
         return known
+
+    async def _found_or_made(self, name: str) -> UUID:
+        """Making it again would remove its schedules, so an existing one is left as it is."""
+        full_name = f"{self._pool}-{name}"
+        with contextlib.suppress(ObjectNotFound):
+            return (await self._client.read_deployment_by_name(f"{FLOW}/{full_name}")).id
+        return await self._client.create_deployment(
+            await self._client.create_flow_from_name(FLOW),
+            full_name,
+            work_pool_name=self._pool,
+            entrypoint="flows.warm_worker:WarmWorker",
+            path=".",
+        )
 
 
 def _to_create(schedule: FlowSchedule) -> DeploymentScheduleCreate:

@@ -113,7 +113,8 @@ class PrefectServer:
         }
         with self.log_file.open("ab") as sink:
             self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app"),
+                *(sys.executable, "-m", "uvicorn", "--factory", "flows.prefect_app:create_app"),
+                *("--app-dir", str(Path(__file__).parents[1])),
                 *("--host", "127.0.0.1", "--port", str(self._port), "--log-level", "warning"),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=sink,
