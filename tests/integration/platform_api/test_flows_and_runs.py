@@ -219,8 +219,8 @@ async def test_two_hundred_waiting_requests_leave_a_pool_of_five_free(database_u
     assert {answer.status_code for answer in answers} == {202}
 
 
-async def until_final(platform: Platform, run_id: str) -> dict[str, Any]:
-    async with asyncio.timeout(15):
+async def until_final(platform: Platform, run_id: str, *, within_s: float = 15) -> dict[str, Any]:
+    async with asyncio.timeout(within_s):
         while True:
             run = (await platform.client.get(f"/api/runs/{run_id}")).json()
             if run["finished_at"] is not None:
