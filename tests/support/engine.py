@@ -164,9 +164,11 @@ class Engine:
     clock: Clock = field(default_factory=lambda: FrozenClock(START))
     plans: dict[str, Plan] = field(default_factory=dict[str, Plan])
     limits: EngineLimits = field(default_factory=EngineLimits)
+    of: "Engine | None" = None
+    """Another engine whose store this one shares."""
 
     def __post_init__(self) -> None:
-        self.store = MemoryRunStore(self.clock)
+        self.store: MemoryRunStore = self.of.store if self.of is not None else MemoryRunStore(self.clock)
         self.bus = MemoryEventBus()
         self.services = EngineServices(
             models=self.models,
