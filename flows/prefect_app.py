@@ -5,13 +5,10 @@ the hybrid property of that name and refuses, so that no schedule ever fires. Th
 """
 
 from collections.abc import MutableMapping
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from fastapi import FastAPI
+from typing import Any
 
 
-def create_app() -> "FastAPI":
+def create_app() -> Any:  # Prefect's ASGI application
     """A factory for uvicorn."""
     from prefect.server.api.server import create_app as create_prefect_app
 

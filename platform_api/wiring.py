@@ -19,6 +19,7 @@ from flows.engine_services import EngineServices
 from flows.expressions import CelExpressions
 from flows.inline_lane import InlineLane
 from flows.run_memory import MemoryOutcomeCache
+from flows.runs import Run
 from nodes.context import HttpRules
 from platform_api.app import create_app
 from platform_api.auth.identity import Identity
@@ -229,6 +230,8 @@ def _joined(
         owner=writer_id,
         max_parallel=max_runs,
     )
+    if metrics is not None:
+        _count(metrics, dispatcher, drain)
     flows = FlowServices(
         compiler=compiler,
         dispatcher=dispatcher,
@@ -239,3 +242,13 @@ def _joined(
         flush_usage=drain.flush,
     )
     return Runtime(settings, database, clock, bridge, ledger, drain, engine, flows, prefect if is_durable else None)
+
+
+def _count(metrics: Metrics, dispatcher: RunDispatcher, drain: UsageDrain) -> None:
+    def count_run(run: Run) -> None:
+        if run.started_at is not None and run.finished_at is not None:
+            metrics.run_ended(run.status, run.lane, (run.finished_at - run.started_at).total_seconds())
+
+    dispatcher.on_end = count_run
+    metrics.runs_active.set_function(lambda: dispatcher.n_walks)
+    metrics.journal_pending_bytes.set_function(drain.pending_bytes)

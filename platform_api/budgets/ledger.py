@@ -1,7 +1,7 @@
 """The BudgetLedger over SQL: all scopes or none, by conditional updates in one short transaction.
 
-Which budgets exist is remembered for two seconds (this process's own changes at once); their limits and what is spent
-are always read where they are decided.
+Which budgets exist is remembered for two seconds (this process's own changes, and keys, aliases and flows it has not
+met before, are looked up at once); their limits and what is spent are always read where they are decided.
 """
 
 from collections import OrderedDict
@@ -42,6 +42,8 @@ class KnownBudget:
 class _Known:
     budgets: tuple[KnownBudget, ...]
     fresh_until: float
+    asked: set[BudgetScope]
+    """Scopes that were looked at since."""
 
 
 class SqlBudgetLedger:
@@ -91,19 +93,22 @@ class SqlBudgetLedger:
 
     async def _budgets(self, org_id: str, scopes: Sequence[BudgetScope]) -> list[KnownBudget]:
         """The budgets on one of the scopes, in the order in which windows are locked."""
-        found = [budget for budget in await self._standing(org_id) if budget.scope in scopes]
+        lasting = {scope for scope in scopes if scope.kind != "run"}
+        found = [budget for budget in await self._standing(org_id, lasting) if budget.scope in lasting]
         for scope in scopes:
             if scope.kind == "run" and (budget := await self._of_run(org_id, scope)) is not None:
                 found.append(budget)
         return sorted(found, key=lambda budget: budget.id)
 
-    async def _standing(self, org_id: str) -> tuple[KnownBudget, ...]:
+    async def _standing(self, org_id: str, scopes: set[BudgetScope]) -> tuple[KnownBudget, ...]:
         now = self._clock.monotonic()
         known = self._known.get(org_id)
-        if known is None or known.fresh_until <= now:
+        if known is None or known.fresh_until <= now or not scopes <= known.asked:
+            asked = scopes if known is None else scopes | known.asked
             async with self._database.for_org(UUID(org_id)).read() as db:
                 rows = await BudgetRepository(db).standing(UUID(org_id))
-            known = _Known(tuple(_known_budget(row) for row in rows), now + REMEMBERED_S)
+            is_stale = known is None or known.fresh_until <= now
+            known = _Known(tuple(_known_budget(row) for row in rows), now + REMEMBERED_S, scopes if is_stale else asked)
             self._known[org_id] = known
         return known.budgets
 

@@ -65,6 +65,11 @@ class UsageDrain:
         self._is_behind.set()
         self._journal.record(call)
 
+    def pending_bytes(self) -> int:
+        """How much of this process's journal is not in the database yet."""
+        found = segments(self._journal.folder)
+        return sum(path.stat().st_size - self._offsets.get(path, 0) for path in found)
+
     async def start(self) -> None:
         """Make the process known, take in what dead processes left, and keep draining."""
         record = {

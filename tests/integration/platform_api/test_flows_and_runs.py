@@ -113,7 +113,9 @@ async def test_one_idempotency_key_gives_one_run(platform: Platform) -> None:
     again = await platform.run(flow, {"name": "Ann"}, headers=headers)
     other = await platform.run(flow, {"name": "Ann"}, headers={"idempotency-key": "k-2"})
     listed = (await platform.client.get("/api/runs", params={"flow": flow})).json()["items"]
+    counted = (await platform.client.get("/metrics")).text
 
+    assert 'modelbridge_runs_total{lane="inline",status="succeeded"} 2.0' in counted
     assert first.json()["run_id"] == again.json()["run_id"] != other.json()["run_id"]
     assert len(listed) == 2
 

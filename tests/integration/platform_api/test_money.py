@@ -8,7 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.platform import Platform, running_platform
+from tests.support.api import bearer
+from tests.support.platform import Platform, new_owner, running_platform
 from tests.support.upstream import CALL_NANO_USD, Upstream, running_upstream
 
 CALL_USD = CALL_NANO_USD / 1e9
@@ -122,6 +123,22 @@ async def test_a_run_stops_at_its_own_budget_and_costs_what_the_ledger_says(
     assert answer["errors"][0]["class"] == "budget"
     assert 0 < usage["cost_usd"] <= 0.009
     assert run["cost_usd"] == usage["cost_usd"] == pytest.approx(len(upstream.bodies) * CALL_USD, abs=1e-12)
+
+
+async def test_the_cap_of_a_key_just_made_binds_its_first_call_and_only_its_calls(platform: Platform) -> None:
+    tokens, wide = await new_owner(platform.client, "bob@example.com", "Bob")
+    assert (await chat_as(platform, wide)).status_code == 200
+    made = await platform.client.post(
+        "/api/auth/api-keys", json={"name": "tight", "budget_usd": 0.0001}, headers=bearer(tokens)
+    )
+    refused = await chat_as(platform, str(made.json()["key"]))
+
+    assert (refused.status_code, refused.json()["error"]["code"]) == (402, "budget_exceeded")
+    assert (await chat_as(platform, wide)).status_code == 200
+
+
+async def chat_as(platform: Platform, key: str) -> httpx.Response:
+    return await platform.client.post("/v1/chat/completions", json=BODY, headers=bearer(key))
 
 
 async def test_a_stream_is_billed_like_a_whole_answer(platform: Platform) -> None:
