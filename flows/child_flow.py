@@ -25,7 +25,7 @@ async def child_plan(walk: Walk, plan: Plan, step: PlanStep) -> Plan:
 
 def child_scope(walk: Walk, plan: Plan, step: PlanStep, frame: Frame) -> Scope:
     """What the child sees: its own inputs, checked by its schema; nothing of the parent's steps. Raises NodeError."""
-    given = walk.services.expressions.render(step.config.get("inputs") or {}, frame.roots())
+    given = walk.services.expressions.render(step.config.get("inputs") or {}, frame.roots(), step.places)
     if not isinstance(given, Mapping):
         raise InvalidInputError("inputs must be a map")
     try:

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 
 from bridge.json_types import JsonValue
 from flows.engine_services import FlowExpressions
+from flows.expressions_text import bare_expression
 from flows.plan import PlanStep
-from nodes.errors import InvalidInputError
+from nodes.errors import ExpressionError, InvalidInputError
 
 
 def choose(
@@ -22,7 +23,7 @@ def choose(
         if not isinstance(case, Mapping) or "if" not in case or "then" not in case:
             raise InvalidInputError(f"case {index} must have `if` and `then`")
         condition = case["if"]
-        holds = expressions.evaluate(condition, roots) if isinstance(condition, str) else condition
+        holds = evaluate_at(step, expressions, condition, roots) if isinstance(condition, str) else condition
         if not isinstance(holds, bool):
             raise InvalidInputError(f"`if` of case {index} must be true or false, it is {holds!r}")
         if holds:
@@ -34,10 +35,23 @@ def is_wanted(step: PlanStep, expressions: FlowExpressions, roots: Mapping[str, 
     """Does the step's `when` hold? Raises NodeError when it is no boolean."""
     if step.when is None:
         return True
-    holds = expressions.evaluate(step.when, roots)
+    holds = evaluate_at(step, expressions, step.when, roots)
     if not isinstance(holds, bool):
         raise InvalidInputError(f"`when` must be true or false, it is {holds!r}")
     return holds
+
+
+def evaluate_at(
+    step: PlanStep, expressions: FlowExpressions, expression: str, roots: Mapping[str, JsonValue]
+) -> JsonValue:
+    """The value of an expression of `step`; an error carries its place in the document. Raises ExpressionError."""
+    try:
+        return expressions.evaluate(expression, roots)
+    except ExpressionError as error:
+        place = step.places.get(bare_expression(expression).strip())
+        if place is None or error.line:
+            raise
+        raise ExpressionError(str(error), expression=error.expression, line=place.line, column=place.column) from error
 
 
 def _taken(names: JsonValue) -> tuple[JsonValue, tuple[str, ...]]:

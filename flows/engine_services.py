@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from bridge.clock import Clock, SystemClock
 from bridge.identifiers import NewId, new_id
 from bridge.json_types import JsonValue
-from flows.plan import Plan
+from flows.plan import Plan, Position
 from flows.runs import EventBus, RunStore
 from nodes.context import HttpRules, ModelCaller
 from nodes.node import Node, node_types
@@ -24,8 +24,13 @@ class FlowExpressions(Protocol):
         """The value of one expression, bare or in `${{ }}`."""
         ...
 
-    def render(self, value: JsonValue, scope: Mapping[str, JsonValue]) -> JsonValue:
-        """`value` with every `${{ }}` inside replaced; a text that is one expression keeps its type."""
+    def render(
+        self, value: JsonValue, scope: Mapping[str, JsonValue], places: Mapping[str, Position] | None = None
+    ) -> JsonValue:
+        """`value` with every `${{ }}` inside replaced; a text that is one expression keeps its type.
+
+        `places` tells where each expression text stands in the document, for errors.
+        """
         ...
 
 

@@ -37,7 +37,7 @@ async def fan_out(walk: Walk, step: PlanStep, frame: Frame, rule: ForeachRule, r
     deadline = asyncio.timeout(step.deadline_s)
     try:
         async with deadline:
-            frames = _frames(frame, rule, items_of(walk, rule, frame))
+            frames = _frames(frame, rule, items_of(walk, step, rule, frame))
             is_chunked = _must_chunk(step, frame, len(frames))
             await _run_all(walk, rule, frames, run_item, progress, is_chunked=is_chunked)
     except TimeoutError:
@@ -50,9 +50,9 @@ async def fan_out(walk: Walk, step: PlanStep, frame: Frame, rule: ForeachRule, r
     return replace(ended, started_at=started_at, finished_at=walk.services.clock.now())
 
 
-def items_of(walk: Walk, rule: ForeachRule, frame: Frame) -> Sequence[JsonValue]:
+def items_of(walk: Walk, step: PlanStep, rule: ForeachRule, frame: Frame) -> Sequence[JsonValue]:
     """The items, expressions rendered; for a matrix the product, the first name varying slowest. Raises NodeError."""
-    rendered = walk.services.expressions.render(rule.items, frame.roots())
+    rendered = walk.services.expressions.render(rule.items, frame.roots(), step.places)
     if rule.is_matrix:
         if not isinstance(rendered, Mapping):
             raise InvalidInputError("matrix must be a map of lists")

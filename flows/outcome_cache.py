@@ -28,6 +28,6 @@ def cache_key(walk: Walk, step: PlanStep, node: Node[Any], roots: Mapping[str, J
     if rule.key is None:
         values: JsonValue = node.model_dump(mode="json")
     else:
-        values = walk.services.expressions.render(rule.key, roots)
+        values = walk.services.expressions.render(rule.key, roots, step.places)
     identity = [rule.scope, owner, step.type, step.id, step.fingerprint, values]
     return hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()

@@ -123,7 +123,7 @@ def _node(walk: Walk, step: PlanStep, roots: Mapping[str, JsonValue]) -> Node[An
         node = cls.model_validate({**early, **late})
         walk.fixed_nodes[id(step)] = node
         return node
-    rendered = cast("JsonObject", walk.services.expressions.render(early, roots))
+    rendered = cast("JsonObject", walk.services.expressions.render(early, roots, step.places))
     return cls.model_validate({**rendered, **late})
 
 

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from bridge.errors import BridgeError, ErrorClass, ProviderError
 from flows.plan import ErrorRule
 from flows.runs import StepError
-from nodes.errors import NodeError
+from nodes.errors import ExpressionError, NodeError
 
 log = logging.getLogger(__name__)
 
@@ -37,10 +37,8 @@ class Failure:
 
 def failure_of(error: Exception, path: str) -> Failure:
     """The failure `error` stands for. What nobody foresaw is `internal` and logged here, once, with its traceback."""
-    if isinstance(error, NodeError):
-        return Failure(error.error_class, str(error), error.retry_after_s)
-    if isinstance(error, ProviderError):
-        return Failure(error.error_class, str(error), error.retry_after_s)
+    if isinstance(error, NodeError | ProviderError):
+        return Failure(error.error_class, _with_place(error), error.retry_after_s)
     if isinstance(error, BridgeError):
         return Failure(error.error_class, str(error))
     if isinstance(error, ValidationError):
@@ -49,6 +47,12 @@ def failure_of(error: Exception, path: str) -> Failure:
         return Failure("timeout", str(error) or "no answer in time")
     log.error("step.unexpected_error", exc_info=error, extra={"path": path})
     return Failure("internal", f"{type(error).__name__}: {error}")
+
+
+def _with_place(error: NodeError | ProviderError) -> str:
+    if isinstance(error, ExpressionError) and error.line:
+        return f"{error} (line {error.line}, column {error.column})"
+    return str(error)
 
 
 def describe(error: ValidationError) -> str:
