@@ -11,6 +11,7 @@ import uvicorn
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 
+from studio.component_assets import asset_routes
 from studio.security_headers import SecurityHeaders
 from studio.session_routes import SessionRoutes
 
@@ -23,7 +24,7 @@ def create_app(api_url: str, *, secure_cookies: bool = False) -> st.App:
     return st.App(
         ENTRY,
         secrets={"api_url": api_url, "secure_cookies": secure_cookies},
-        routes=SessionRoutes(api_url, secure=secure_cookies).routes(),
+        routes=[*SessionRoutes(api_url, secure=secure_cookies).routes(), *asset_routes()],
         middleware=[Middleware(SecurityHeaders), Middleware(GZipMiddleware, minimum_size=1024, compresslevel=6)],
         lifespan=_warmed,
     )

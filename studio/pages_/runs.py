@@ -10,7 +10,7 @@ from studio.components.data_table.data_table import data_table
 from studio.page_frame import empty_state, page_title, scheme
 from studio.rows import RUN_COLUMNS, run_rows
 from studio.session import api, api_errors
-from studio.status import is_active, style
+from studio.status import is_active
 
 WINDOWS = {"1h": timedelta(hours=1), "24h": timedelta(days=1), "7d": timedelta(days=7), "30d": timedelta(days=30)}
 STATUSES = ("running", "waiting", "succeeded", "partial", "failed", "cancelled")
@@ -22,9 +22,7 @@ REFRESH_S = 5
 def filters() -> tuple[str | None, str | None, timedelta]:
     """The filter bar: status, flow, window. Each is a query parameter of the same name."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium", key="run_filters"):
-        status = st.pills(
-            "Status", STATUSES, format_func=lambda name: style(name).word, key="status", bind="query-params"
-        )
+        status = st.pills("Status", STATUSES, key="status", bind="query-params")  # the address has the API's words
         st.space("stretch")
         names = [flow.name for flow in api().flows().items]
         flow = st.selectbox(

@@ -1,22 +1,17 @@
 """The graph of a flow or a run: cards, live edges, keyboard, selection that survives refreshes."""
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 import streamlit as st
 from streamlit.components.v2 import component
 
 from studio.api_shapes import Graph, StepView
+from studio.component_assets import component_loader
 from studio.dag_layout import Direction
 from studio.run_graph import draw
 
-_FOLDER = Path(__file__).parent
 # Streamlit wants a component registered once, when its module is imported.
-_MOUNT = component(
-    "modelbridge_dag_view",
-    css=(_FOLDER / "dag_view.css").read_text(encoding="utf-8"),
-    js=(_FOLDER / "dag_view.js").read_text(encoding="utf-8"),
-)
+_MOUNT = component("modelbridge_dag_view", js=component_loader("dag_view"))
 HEIGHTS = {"min_height": 150, "max_height": 440}
 """Pixels; within them the frame is as high as the drawing."""
 

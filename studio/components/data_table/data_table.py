@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal, NotRequired, TypedDict
 
 from streamlit.components.v2 import component
+
+from studio.component_assets import component_loader
 
 Tone = Literal["green", "red", "blue", "yellow", "orange", "gray", "violet"]
 
@@ -55,13 +56,8 @@ class Row(TypedDict):
     cells: dict[str, Cell]
 
 
-_FOLDER = Path(__file__).parent
 # Streamlit wants a component registered once, when its module is imported.
-_MOUNT = component(
-    "modelbridge_data_table",
-    css=(_FOLDER / "data_table.css").read_text(encoding="utf-8"),
-    js=(_FOLDER / "data_table.js").read_text(encoding="utf-8"),
-)
+_MOUNT = component("modelbridge_data_table", js=component_loader("data_table"))
 
 
 def data_table(label: str, columns: Sequence[Column], rows: Sequence[Row], *, key: str) -> str | None:

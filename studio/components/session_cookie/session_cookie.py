@@ -1,15 +1,14 @@
 """Sets or clears the session cookie through the studio's own routes, then reloads the page."""
 
-from pathlib import Path
 from typing import Literal
 from uuid import uuid4
 
 from streamlit.components.v2 import component
 
+from studio.component_assets import component_loader
+
 # Streamlit wants a component registered once, when its module is imported.
-_MOUNT = component(
-    "modelbridge_session_cookie", js=Path(__file__).with_name("session_cookie.js").read_text(encoding="utf-8")
-)
+_MOUNT = component("modelbridge_session_cookie", js=component_loader("session_cookie"))
 
 
 def session_cookie(action: Literal["start", "end"], *, code: str | None = None) -> str | None:
