@@ -15,6 +15,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import ORMExecuteState, Session, SessionTransaction, UOWTransaction, with_loader_criteria
 from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.util.concurrency import in_greenlet
 
 from platform_api.database.addresses import async_url
 from platform_api.database.tables.base import OrgScoped
@@ -93,6 +94,7 @@ def _sqlite_engine(url: Any, pool_size: int) -> AsyncEngine:  # a URL or text, a
     )
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)
+    event.listen(engine.sync_engine, "invalidate", _roll_back_sqlite)
     return engine
 
 
@@ -107,6 +109,15 @@ def _prepare_sqlite(connection: DBAPIConnection, _entry: ConnectionPoolEntry) ->
     ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+def _roll_back_sqlite(connection: DBAPIConnection, _entry: ConnectionPoolEntry, _error: BaseException | None) -> None:
+    """Free the write lock of a statement whose caller was cancelled.
+
+    Closing alone leaves the lock in place for as long as anything, such as the caller's traceback, holds the cursor.
+    """
+    if in_greenlet():
+        connection.rollback()
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
-from sqlalchemy import func, insert, select, text, update
+from sqlalchemy import delete, func, insert, select, text, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from uuid_utils.compat import uuid7
 
@@ -164,3 +164,28 @@ async def test_a_pooled_connection_forgets_its_tenant(postgres_tenants: Tenants)
         assert len((await db.execute(text("select id from flows"))).all()) == 1
     async with postgres_tenants.database.engine.connect() as connection:
         assert (await connection.execute(text("select id from flows"))).all() == []
+
+
+async def test_a_cancelled_writer_leaves_no_lock_behind(database_url: str) -> None:
+    database = Database(database_url)
+    rows = [
+        {"id": uuid7(), "slug": f"s{number}", "name": "O", "plan": "p", "created_at": NOW} for number in range(3000)
+    ]
+    kept: list[asyncio.Task[None]] = []
+
+    async def write(records: list[dict[str, object]]) -> None:
+        async with database.system()() as db:
+            await db.execute(insert(OrganizationRow), records)
+
+    try:
+        for delay_s in (0.002, 0.01, 0.02, 0.03, 0.05):
+            task = asyncio.create_task(write(rows))
+            await asyncio.sleep(delay_s)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            kept.append(task)  # its traceback holds the statement that was cut off
+            async with asyncio.timeout(2):
+                async with database.system()() as db:
+                    await db.execute(delete(OrganizationRow))
+    finally:
+        await database.aclose()
