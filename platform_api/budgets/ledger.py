@@ -4,6 +4,7 @@ Which budgets exist is remembered for two seconds (this process's own changes, a
 met before, are looked up at once); their limits and what is spent are always read where they are decided.
 """
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -55,6 +56,7 @@ class SqlBudgetLedger:
         self._writer_id = writer_id
         self._new_id = make_id
         self._known: dict[str, _Known] = {}
+        self._looking_up = asyncio.Lock()
         self._runs: OrderedDict[str, KnownBudget | None] = OrderedDict()
 
     async def lease(self, org_id: str, scopes: tuple[BudgetScope, ...], needed_nano_usd: int) -> tuple[Lease, ...]:
@@ -101,16 +103,26 @@ class SqlBudgetLedger:
         return sorted(found, key=lambda budget: budget.id)
 
     async def _standing(self, org_id: str, scopes: set[BudgetScope]) -> tuple[KnownBudget, ...]:
-        now = self._clock.monotonic()
-        known = self._known.get(org_id)
-        if known is None or known.fresh_until <= now or not scopes <= known.asked:
-            asked = scopes if known is None else scopes | known.asked
-            async with self._database.for_org(UUID(org_id)).read() as db:
-                rows = await BudgetRepository(db).standing(UUID(org_id))
-            is_stale = known is None or known.fresh_until <= now
-            known = _Known(tuple(_known_budget(row) for row in rows), now + REMEMBERED_S, scopes if is_stale else asked)
-            self._known[org_id] = known
+        known = self._fresh(org_id, scopes)
+        if known is None:
+            async with self._looking_up:
+                known = self._fresh(org_id, scopes) or await self._look_up(org_id, scopes)
         return known.budgets
+
+    def _fresh(self, org_id: str, scopes: set[BudgetScope]) -> _Known | None:
+        known = self._known.get(org_id)
+        is_fresh = known is not None and known.fresh_until > self._clock.monotonic() and scopes <= known.asked
+        return known if is_fresh else None
+
+    async def _look_up(self, org_id: str, scopes: set[BudgetScope]) -> _Known:
+        before, now = self._known.get(org_id), self._clock.monotonic()
+        asked = scopes if before is None or before.fresh_until <= now else scopes | before.asked
+        async with self._database.for_org(UUID(org_id)).read() as db:
+            rows = await BudgetRepository(db).standing(UUID(org_id))
+        known = _Known(tuple(_known_budget(row) for row in rows), now + REMEMBERED_S, asked)
+        if self._known.get(org_id) is before:
+            self._known[org_id] = known
+        return known
 
     async def _of_run(self, org_id: str, scope: BudgetScope) -> KnownBudget | None:
         """A run's budget is made with the run and never changes, so it is remembered for good."""

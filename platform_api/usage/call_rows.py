@@ -13,6 +13,7 @@ from platform_api.usage.journal import StoredCall
 
 Record = dict[str, Any]
 
+NUL = b"\\u0000"
 LOST = "the process ended before the outcome of this call was recorded; counted at what was reserved for it"
 
 
@@ -31,7 +32,7 @@ def call_record(call: StoredCall) -> Record:
         "request_id": context.request_id,
         "requested": call.requested[:200],
         "alias": call.alias,
-        "decision": storable(msgspec.json.decode(call.decision)),
+        "decision": _decision(call.decision),
         "status": call.status,
         "cache": call.cache,
         "is_stream": call.is_stream,
@@ -136,6 +137,12 @@ def lost_records(hold: LostHold) -> tuple[Record, Record]:
         "corrects": None,
     }
     return call, attempt
+
+
+def _decision(raw: msgspec.Raw) -> Any:  # JSON
+    """The decision as JSON values; only a text with a NUL, which no database takes, is walked through."""
+    decoded = msgspec.json.decode(raw)
+    return storable(decoded) if NUL in bytes(raw) else decoded
 
 
 def _id(text: str | None) -> UUID | None:

@@ -9,6 +9,7 @@ import logging
 import os
 import socket
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
@@ -27,7 +28,6 @@ from platform_api.database.upserts import insert_missing
 from platform_api.usage.call_rows import Record, call_record, ledger_record, lost_records, spent_call
 from platform_api.usage.journal import (
     Journal,
-    StoredCall,
     dead_writers,
     decode_call,
     encode_frame,
@@ -92,21 +92,15 @@ class UsageDrain:
 
     async def drain_dead(self) -> int:
         """Take in the journals of processes that are gone; how many there were."""
-        found = 0
-        for writer_id, lock in dead_writers(self._root):
-            try:
-                if writer_id != REJECTED:
-                    await self._drain_dead_writer(writer_id)
-                    found += 1
-            finally:
-                lock.release()
-        return found
+        async with self._draining:
+            return await self._drain_dead()
 
     async def aclose(self) -> None:
         """Store what is left and end the journal. What cannot be stored now is stored by whoever starts next."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        async with self._draining:  # no task is stopped in the middle of a transaction
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
         try:
             await self.flush()
             self._journal.rotate()
@@ -117,6 +111,17 @@ class UsageDrain:
             log.warning("usage_journal_left", exc_info=True, extra={"writer_id": self._journal.writer_id})
         finally:
             self._journal.close()
+
+    async def _drain_dead(self) -> int:
+        found = 0
+        for writer_id, lock in dead_writers(self._root):
+            try:
+                if writer_id != REJECTED:
+                    await self._drain_dead_writer(writer_id)
+                    found += 1
+            finally:
+                lock.release()
+        return found
 
     async def _drain_for_ever(self) -> None:
         while True:
@@ -139,7 +144,7 @@ class UsageDrain:
                 log.warning("usage_look_around_failed", exc_info=True)
 
     async def _release_forgotten(self) -> None:
-        async with self._sessions() as db:
+        async with self._draining, self._sessions() as db:
             before = self._clock.now() - FORGOTTEN
             n_leases = await release_expired(db, self._journal.writer_id, before=before)
         if n_leases:
@@ -182,38 +187,32 @@ class UsageDrain:
                 self._offsets.pop(path, None)
 
     async def _store(self, payloads: Sequence[bytes]) -> None:
-        calls: dict[str, tuple[bytes, StoredCall]] = {}
+        pending: dict[UUID, _Pending] = {}
         for payload in payloads:
             try:
-                call = decode_call(payload)
-                _records(call)
+                call = _pending(payload)
             except (msgspec.MsgspecError, ValueError) as error:
                 self._reject(payload, str(error))
             else:
-                calls[call.call_id] = (payload, call)
+                pending[call.row["id"]] = call
         async with self._sessions() as db:
-            fresh = await self._fresh(db, list(calls.values()))
+            fresh = await self._fresh(db, list(pending.values()))
             if fresh:
-                records = [_records(call) for call in fresh]
-                await db.execute(insert(CallRow), [call for call, _, _ in records])
-                ledger = [attempt for _, attempts, _ in records for attempt in attempts]
+                await db.execute(insert(CallRow), [call.row for call in fresh])
+                ledger = [attempt for call in fresh for attempt in call.attempts]
                 if ledger:
                     await db.execute(insert(LedgerRow), ledger)
-                await settle(db, [spent for _, _, spent in records])
+                await settle(db, [call.spent for call in fresh])
 
-    async def _fresh(self, db: AsyncSession, calls: Sequence[tuple[bytes, StoredCall]]) -> list[StoredCall]:
+    async def _fresh(self, db: AsyncSession, calls: Sequence["_Pending"]) -> list["_Pending"]:
         """The calls that are not stored yet and whose organisation exists."""
-        ids = [UUID(call.call_id) for _, call in calls]
-        org_ids = {UUID(call.context.org_id) for _, call in calls}
+        ids, org_ids = [call.row["id"] for call in calls], {call.spent.org_id for call in calls}
         known = set((await db.scalars(select(CallRow.id).where(CallRow.id.in_(ids)))).all())
         orgs = set((await db.scalars(select(OrganizationRow.id).where(OrganizationRow.id.in_(org_ids)))).all())
-        fresh: list[StoredCall] = []
-        for payload, call in calls:
-            if UUID(call.context.org_id) not in orgs:
-                self._reject(payload, f"there is no organization {call.context.org_id}")
-            elif UUID(call.call_id) not in known:
-                fresh.append(call)
-        return fresh
+        for call in calls:
+            if call.spent.org_id not in orgs:
+                self._reject(call.payload, f"there is no organization {call.spent.org_id}")
+        return [call for call in calls if call.spent.org_id in orgs and call.row["id"] not in known]
 
     def _reject(self, payload: bytes, reason: str) -> None:
         """Keep what cannot be stored: a person has to look at it."""
@@ -224,10 +223,21 @@ class UsageDrain:
             file.write(encode_frame(payload))
 
 
-def _records(call: StoredCall) -> tuple[Record, list[Record], SpentCall]:
-    """Everything one call becomes. Raises ValueError when an id is none."""
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    """A journalled call as everything it becomes."""
+
+    payload: bytes
+    row: Record
+    attempts: list[Record]
+    spent: SpentCall
+
+
+def _pending(payload: bytes) -> _Pending:
+    """Raises MsgspecError or ValueError when the payload is no call, or an id is none."""
+    call = decode_call(payload)
     attempts = [ledger_record(call, position, attempt) for position, attempt in enumerate(call.attempts)]
-    return call_record(call), attempts, spent_call(call)
+    return _Pending(payload, call_record(call), attempts, spent_call(call))
 
 
 def _remove(folder: Path) -> None:
