@@ -119,6 +119,7 @@ def gantt(rows: Sequence[Span], *, run_id: str, scheme: Scheme, now_s: float | N
     )
     if now_s is not None:
         figure.add_vline(x=now_s, line={"dash": "dot", "width": 1.5, "color": style("running").tone.on(scheme)})
+    figure.update_layout(showlegend=True)
     return _finished(figure, height=len(rows) * ROW_HEIGHT + 64, revision=run_id, barmode="overlay")
 
 

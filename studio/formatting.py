@@ -33,11 +33,11 @@ def tokens(count: float | None) -> str:
 
 
 def duration(ms: float | None) -> str:
-    """`380 ms`, `2.3 s`, `4 m 12 s`, `1 h 03 m`, `3 d 04 h`."""
+    """`<1 ms`, `380 ms`, `2.3 s`, `4 m 12 s`, `1 h 03 m`, `3 d 04 h`."""
     if ms is None:
         return UNKNOWN
     if ms < 999.5:
-        return f"{round(ms)}{THIN_SPACE}ms"
+        return f"{round(ms) if ms >= 1 else '<1'}{THIN_SPACE}ms"
     seconds = ms / 1000
     if seconds < 59.95:
         return f"{seconds:.1f}{THIN_SPACE}s"

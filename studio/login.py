@@ -1,19 +1,23 @@
 """The sign-in form. A password becomes a one-time code here, and a cookie in the studio's server."""
 
+from pathlib import Path
+
 import streamlit as st
 
 from studio.api_client import ApiError
 from studio.components.session_cookie.session_cookie import session_cookie
+from studio.page_frame import scheme
 from studio.session import api, was_rejected
 
-ASSETS_GAP = "medium"
+ASSETS = Path(__file__).with_name("assets")
 
 
 def login_page() -> None:
     """Ask who it is. The address stays, so that a deep link opens after the sign-in."""
     _, middle, _ = st.columns([1, 1.1, 1])
     with middle:
-        st.space("large")
+        st.space("xlarge")
+        st.image(ASSETS / f"logo_{scheme()}.svg", width=196, alt="Model Bridge")
         st.title("Sign in", anchor=False)
         st.markdown(":gray[Flows, runs and what they cost, on one platform.]")
         if was_rejected():

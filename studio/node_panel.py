@@ -85,8 +85,9 @@ def value(content: JsonValue, *, when_absent: str) -> None:
         st.markdown(f":gray[{when_absent}]")
     elif isinstance(content, dict) and len(content) <= MAX_FIELDS:
         for name, item in content.items():
-            st.markdown(f":gray[{plain(name)}]")
-            _field(item)
+            with st.container(gap="xxsmall"):
+                st.markdown(f":gray[{plain(name)}]")
+                _field(item)
     else:
         _field(content)
 
@@ -229,9 +230,8 @@ def _sentence(call: CallView, winner: str | None) -> str:
     policy = plain((decision.policy if decision else None) or call.requested or "the router")
     if winner is None:
         return f"**{policy}** tried its plan over {eligible} eligible candidates; none answered."
-    return f"**{policy}** chose **{plain(winner)}** among {eligible} eligible, for {money(call.cost_usd)}".replace(
-        "$", "\\$"
-    )
+    among = "the only eligible candidate" if eligible == 1 else f"one of {eligible} eligible candidates"
+    return f"**{policy}** chose **{plain(winner)}**, {among}, for {plain(money(call.cost_usd))}."
 
 
 def _attempt_row(number: int, attempt: AttemptView) -> Row:

@@ -77,6 +77,7 @@ def open_signed_in(page: Page, address: str) -> None:
 
 def shoot(page: Page, name: str) -> None:
     settle(page)
+    page.get_by_test_id("stMain").evaluate("element => element.scrollTo(0, 0)")
     page.wait_for_timeout(700)  # charts draw after the script has ended
     SHOTS.mkdir(parents=True, exist_ok=True)
     path: Path = SHOTS / f"{name}.png"

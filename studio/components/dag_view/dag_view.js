@@ -104,20 +104,20 @@ function listen(view) {
   });
   const drop = (event) => {
     if (drag && !drag.far && event.type === "pointerup") {
-      const node = event.target.closest?.(".node");
-      if (node) { node.focus({ preventScroll: true }); view.select(node.dataset.id); }
+      const hit = event.target.closest?.(".hit");
+      if (hit) { hit.focus({ preventScroll: true }); view.select(hit.dataset.id); }
     }
     drag = null;
   };
   canvas.addEventListener("pointerup", drop);
   canvas.addEventListener("pointercancel", drop);
   canvas.addEventListener("keydown", (event) => {
-    const node = event.target.closest(".node");
-    if (!node || event.ctrlKey || event.metaKey || event.altKey) return;
+    const hit = event.target.closest(".hit");
+    if (!hit || event.ctrlKey || event.metaKey || event.altKey) return;
     const act = KEYS[event.key];
     if (!act) return;
     event.preventDefault();
-    act(view, node.dataset.id);
+    act(view, hit.dataset.id);
   });
 }
 
@@ -148,8 +148,8 @@ function step(view, id, dx, dy) {
 }
 
 function focusNode(view, node) {
-  const element = view.nodeOf.get(node.id).group;
-  for (const other of view.nodeOf.values()) put(other.group, "tabindex", other.group === element ? 0 : -1);
+  const element = view.nodeOf.get(node.id).hit;
+  for (const other of view.nodeOf.values()) put(other.hit, "tabindex", other.hit === element ? 0 : -1);
   element.focus({ preventScroll: true });
   reveal(view, node);
 }
@@ -212,19 +212,19 @@ function patchNodes(view) {
   const { nodes, selected, card_width: width, card_height: height } = view.data;
   const kept = new Set(nodes.map((node) => node.id));
   forget(view.nodeOf, kept, (known) => known.group.remove());
-  const focusable = kept.has(selected) ? selected : [...view.nodeOf.values()].find((k) => k.group.getAttribute("tabindex") === "0")?.group.dataset.id ?? nodes[0]?.id;
+  const focusable = kept.has(selected) ? selected : [...view.nodeOf.values()].find((k) => k.hit.getAttribute("tabindex") === "0")?.hit.dataset.id ?? nodes[0]?.id;
   for (const node of nodes) {
     let known = view.nodeOf.get(node.id);
     if (!known) {
       known = card(view, node, width, height);
       view.nodeOf.set(node.id, known);
     }
-    const { group } = known;
+    const { group, hit } = known;
     put(group, "transform", `translate(${node.x},${node.y})`);
     put(group, "class", `node is-${node.status}${node.id === selected ? " selected" : ""}`);
-    put(group, "aria-label", node.label);
-    put(group, "aria-pressed", node.id === selected);
-    put(group, "tabindex", node.id === focusable ? 0 : -1);
+    put(hit, "aria-label", node.label);
+    put(hit, "aria-pressed", node.id === selected);
+    put(hit, "tabindex", node.id === focusable ? 0 : -1);
     put(known.stack, "visibility", node.is_stack ? "visible" : "hidden");
     write(known.icon, node.icon);
     put(known.state, "class", `state${node.status === "running" || node.status === "retrying" ? " spin" : ""}`);
@@ -232,14 +232,12 @@ function patchNodes(view) {
     fitText(known.title, node.title, width - 66);
     fitText(known.note, node.note, width - (node.figures ? 20 : 24));
     fitText(known.figures, node.figures, width - 24);
-    write(known.tip, node.label);
   }
 }
 
 function card(view, node, width, height) {
-  const group = svg("g", { role: "button" }, view.nodes);
-  group.dataset.id = node.id;
-  const tip = svg("title", {}, group);
+  // What is seen is hidden from screen readers; the rectangle over it is the button, and its label says it all.
+  const group = svg("g", {}, view.nodes);
   const stack = svg("rect", { class: "stack", x: 5, y: 5, width, height, rx: 9 }, group);
   svg("rect", { class: "card", width, height, rx: 9 }, group);
   svg("path", { class: "bar", d: `M9,0H4.5V${height}H9A9,9 0 0 1 0,${height - 9}V9A9,9 0 0 1 9,0Z` }, group);
@@ -249,8 +247,10 @@ function card(view, node, width, height) {
   const state = svg("text", { class: "state", x: width - 26, y: 24 }, group);
   const note = svg("text", { class: "note", x: 14, y: 39.5 }, group);
   const figures = svg("text", { class: "figures", x: 14, y: 55 }, group);
-  for (const part of [icon, state]) part.setAttribute("aria-hidden", "true");
-  return { group, tip, stack, icon, title, state, note, figures };
+  for (const part of group.children) part.setAttribute("aria-hidden", "true");
+  const hit = svg("rect", { class: "hit", role: "button", width, height, rx: 9 }, group);
+  hit.dataset.id = node.id;
+  return { group, hit, stack, icon, title, state, note, figures };
 }
 
 function fitText(element, text, room) {

@@ -154,7 +154,7 @@ def test_the_step_in_the_address_is_chosen_and_its_routing_explained(open_studio
     prices = {row["id"]: row["cells"]["price"] for row in candidates["rows"]}
 
     assert component_data(studio, "dag_view")["selected"] == "draft"
-    assert "chose **openai/gpt\\-4o\\-mini** among 3 eligible" in words(studio)
+    assert "chose **openai/gpt\\-4o\\-mini**, one of 3 eligible candidates, for" in words(studio)
     assert prices["anthropic/claude-haiku"]["note"] == "+$0.0067"
     assert next(row for row in candidates["rows"] if row["tone"] == "chosen")["id"] == "openai/gpt-4o-mini"
 

@@ -42,7 +42,8 @@ def test_money_keeps_two_meaningful_digits_under_a_cent(usd: Decimal | float, wr
 @pytest.mark.parametrize(
     ("ms", "written"),
     [
-        (0, "0 ms"),
+        (0, "<1 ms"),
+        (1, "1 ms"),
         (380, "380 ms"),
         (999.6, "1.0 s"),
         (2345, "2.3 s"),
