@@ -20,7 +20,7 @@ from flows.inline_lane import InlineLane
 from flows.prefect_deployments import FlowSchedule, PrefectDeployments
 from flows.prefect_server import PrefectServer, client_environment
 from flows.runs import FINAL_RUN, Run
-from tests.support.durable_worker import BOTH_LANES, LIMITS, PLANS, CountingModels, FileRunStore, services
+from tests.support.durable_worker import BOTH_LANES, INPUTS, LIMITS, PLANS, CountingModels, FileRunStore, services
 from tests.support.engine import a_run
 
 T = TypeVar("T")
@@ -85,8 +85,10 @@ class Stage:
     async def trigger(self, run_id: str, flow: str | None = None, *, attempt: int = 0) -> str:
         """Enter a run, unless it is there, and hand it to Prefect."""
         if flow is not None:
-            await self.store.create(a_run(PLANS[flow], run_id=run_id))
-        self.triggered[run_id] = await self.deployments.trigger(run_id, "acme", attempt_key=f"{self.pool}:{run_id}:{attempt}")
+            await self.store.create(a_run(PLANS[flow], INPUTS.get(flow), run_id=run_id))
+        self.triggered[run_id] = await self.deployments.trigger(
+            run_id, "acme", attempt_key=f"{self.pool}:{run_id}:{attempt}"
+        )
         return self.triggered[run_id]
 
     async def ended(self, run_id: str, *, within_s: float = 40) -> Run:
@@ -164,7 +166,7 @@ async def test_both_lanes_agree_and_prefect_shows_one_task_run_per_executed_step
         for flow in BOTH_LANES:
             await stage.trigger(flow, flow)
         for flow in BOTH_LANES:
-            await store.create(a_run(PLANS[flow], run_id=flow))
+            await store.create(a_run(PLANS[flow], INPUTS.get(flow), run_id=flow))
             owner = await store.acquire(flow, "inline")
             run = await store.load(flow)
             assert owner is not None
@@ -183,7 +185,8 @@ async def test_both_lanes_agree_and_prefect_shows_one_task_run_per_executed_step
             )
             assert theirs == mine
             assert task_runs == {path: STATE_TYPES[step[0]] for path, step in executed.items()}
-            assert (await stage.prefect_state(flow)).type.value == ("FAILED" if flow == "failing" else "COMPLETED")
+            state = await stage.prefect_state(flow)
+            assert state.type.value == ("FAILED" if durable.status == "failed" else "COMPLETED")
 
 
 STATE_TYPES = {"succeeded": "COMPLETED", "failed": "FAILED", "cancelled": "CANCELLED"}

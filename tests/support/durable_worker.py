@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from bridge.call_record import CallContext
 from bridge.chat import ChatRequest
 from bridge.clock import SystemClock
+from bridge.json_types import JsonObject
 from flows.engine_services import EngineLimits, EngineServices
 from flows.expressions import CelExpressions
 from flows.plan import Block, Dependency, ErrorRule, ForeachRule, Plan, RetryRule
@@ -23,7 +24,9 @@ from flows.prefect_server import prepare_process
 from flows.run_memory import MemoryEventBus, MemoryRunStore
 from flows.runs import Run, RunEvent, RunOwner, StepRun
 from nodes.context import ChatResult
-from tests.support.engine import Paid, Probe, ScriptedModels, a_plan, a_step, paid, probe, reads
+from nodes.node import node_types
+from tests.support.conformance import cases
+from tests.support.engine import ScriptedModels, a_plan, a_step, paid, probe, reads
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -88,7 +91,10 @@ PLANS: dict[str, Plan] = {
         ),
     )
 }
-BOTH_LANES = ("chain", "continued", "failing", "fan", "switching", "first")
+INPUTS: dict[str, JsonObject] = {}
+for case in cases():
+    PLANS[case.plan.flow], INPUTS[case.plan.flow] = case.plan, case.inputs
+BOTH_LANES = (*INPUTS, "chain", "continued", "failing", "fan", "switching", "first")
 
 
 class FileRunStore:
@@ -201,7 +207,7 @@ def services(store: Any, models: ScriptedModels) -> EngineServices:
         bus=MemoryEventBus(),
         load_plan=no_plan,
         limits=LIMITS,
-        node_types={cls.type_name: cls for cls in (Probe, Paid)},
+        node_types=node_types(),
     )
 
 
