@@ -12,6 +12,7 @@ from studio.palette import GRID, MUTED, Scheme, series_color
 from studio.status import STATUSES, style
 
 ROW_HEIGHT = 34
+MIN_HEIGHT = 150
 MAX_BUCKETS = 120
 BUCKET_STEPS = tuple(
     timedelta(seconds=seconds)
@@ -197,7 +198,7 @@ def _has_bar(row: Span, status: str) -> bool:
 
 def _finished(figure: go.Figure, *, height: int, revision: str, barmode: str) -> go.Figure:
     figure.update_layout(
-        height=height,
+        height=max(height, MIN_HEIGHT),
         barmode=barmode,
         uirevision=revision,
         margin={"l": 4, "r": 12, "t": 30, "b": 4},

@@ -30,6 +30,7 @@ RUN_COLUMNS = (
     Column("cost", "Cost", align="right", is_sortable=True),
     Column("trigger", "Trigger"),
 )
+FLOW_RUN_COLUMNS = tuple(Column("flow", "Version") if column.key == "flow" else column for column in RUN_COLUMNS)
 CANDIDATE_COLUMNS = (
     Column("candidate", "Candidate", align="wide"),
     Column("price", "Would have cost", align="right"),

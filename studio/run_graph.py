@@ -15,6 +15,7 @@ BAND_GAP = 54.0
 """Room between the main graph and a section below it; the section's name stands in it."""
 SECTIONS = {"on_failure": "On failure", "finally": "Finally"}
 METRICS = Metrics()
+MAX_TIMELINE_ITEMS = 12
 
 
 class DrawnNode(TypedDict):
@@ -117,6 +118,21 @@ def step_id(path: str) -> str:
 def item_paths(node_id: str, steps: Mapping[str, StepView]) -> list[str]:
     """Paths of the inner steps of a foreach or loop, in the order they were stored."""
     return [path for path in steps if path.startswith((f"{node_id}[", f"{node_id}."))]
+
+
+def timeline_names(graph: Graph, steps: Mapping[str, StepView]) -> list[str]:
+    """Rows of the timeline: every card in the order of the flow, each followed by its inner steps while they are few.
+
+    A section that did not begin is left out; so is a card's inside when it has more than twelve steps.
+    """
+    inner = {step for node in graph.nodes for step in node.body}
+    names: list[str] = []
+    for node in graph.nodes:
+        if node.id in inner or (node.section != "main" and node.id not in steps):
+            continue
+        items = item_paths(node.id, steps)
+        names += [node.id, *(items if len(items) <= MAX_TIMELINE_ITEMS else [])]
+    return names
 
 
 def _placed(graph: Graph, shown: Mapping[str, GraphNode], direction: Direction) -> tuple[list[_Placed], float, float]:

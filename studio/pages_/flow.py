@@ -9,7 +9,7 @@ from studio.components.dag_view.dag_view import dag_view
 from studio.components.data_table.data_table import Column, Row, data_table
 from studio.formatting import exact_time, plain, relative_time
 from studio.page_frame import empty_state, page_title
-from studio.rows import RUN_COLUMNS, run_rows, text
+from studio.rows import FLOW_RUN_COLUMNS, run_rows, text
 from studio.run_form import open_run_drawer
 from studio.session import api, api_errors
 
@@ -57,7 +57,7 @@ def recent_runs(flow: FlowDetail, now: datetime) -> None:
     if not runs:
         st.markdown(":gray[No runs yet.]")
         return
-    opened = data_table("Recent runs", RUN_COLUMNS, run_rows(runs, now, with_flow=False), key="flow_runs")
+    opened = data_table("Recent runs", FLOW_RUN_COLUMNS, run_rows(runs, now, with_flow=False), key="flow_runs")
     if opened:
         st.switch_page("pages_/run.py", query_params={"run": opened})
 

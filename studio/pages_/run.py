@@ -12,7 +12,7 @@ from studio.formatting import exact_time, money, plain, relative_time, short_id,
 from studio.node_panel import run_panel, step_panel
 from studio.page_frame import empty_state, page_title, scheme, status_badge
 from studio.run_form import open_run_drawer
-from studio.run_graph import card_of
+from studio.run_graph import card_of, timeline_names
 from studio.session import api, api_errors
 from studio.status import is_active, style
 
@@ -95,7 +95,7 @@ def charts(run: RunDetail, now: datetime) -> None:
         figure = cost_by_step(costs, run_id=run.run_id, scheme=scheme())
         told = "Dollars spent by step"
     else:
-        names = [node.id for node in run.graph.nodes if node.section == "main" or node.id in run.steps]
+        names = timeline_names(run.graph, run.steps)
         rows = spans(names, run.steps, run.graph.edges, started_at=run.started_at or run.created_at, now=now)
         so_far = (elapsed_ms(run, now) or 0.0) / 1000
         figure = gantt(rows, run_id=run.run_id, scheme=scheme(), now_s=so_far if is_active(run.status) else None)

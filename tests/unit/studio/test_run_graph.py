@@ -2,7 +2,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from studio.api_shapes import Graph, RunDetail
-from studio.run_graph import card_of, draw, item_paths, step_id
+from studio.run_graph import card_of, draw, item_paths, step_id, timeline_names
 from tests.support.studio_rows import FAILS, SUCCEEDS, FakeRun
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -85,6 +85,7 @@ def test_steps_of_a_body_are_counted_on_their_parent_and_not_drawn() -> None:
     assert drawn["nodes"][0]["figures"] == "1/2"
     assert drawn["nodes"][0]["is_stack"]
     assert item_paths("outer", run.steps) == ["outer[0].inner", "outer[1].inner"]
+    assert timeline_names(run.graph, run.steps) == ["outer", "outer[0].inner", "outer[1].inner"]
 
 
 def test_paths_lead_to_their_card_and_their_step() -> None:
