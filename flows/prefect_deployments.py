@@ -91,7 +91,8 @@ class PrefectDeployments:
     async def cancel(self, prefect_run_id: str) -> bool:
         """Ask Prefect to cancel its run. True when it is cancelled or being so; False when it had ended otherwise.
 
-        A run that no worker has taken yet is Cancelled at once; the server words that as a rejection.
+        Not needed to stop a run: workers read our own cancel request, and only that ends a run no worker has taken
+        yet (Prefect cancels its row of such a run at once, words that as a rejection, and no worker ever sees it).
         """
         answer = await self._client.set_flow_run_state(UUID(prefect_run_id), Cancelling())
         state = answer.state

@@ -9,6 +9,9 @@ from flows.plan import RetryRule
 from flows.step_errors import Failure
 from nodes.errors import NodeError
 
+LONGEST_PAUSE_S = 900.0
+"""A wait longer than this is not worth holding a step for: the failure stands."""
+
 RE_ASKED = frozenset({"schema_violation", "validation"})
 """What an attempt with `mode: re_ask` can cure by telling the model, so it is covered without being listed."""
 

@@ -15,7 +15,7 @@ from bridge.errors import BridgeError
 from bridge.json_types import JsonObject, JsonValue
 from flows.outcome_cache import cache_key
 from flows.plan import PlanStep
-from flows.retrying import is_covered, is_wanted, pause_s
+from flows.retrying import LONGEST_PAUSE_S, is_covered, is_wanted, pause_s
 from flows.runs import StepRun
 from flows.step_errors import Failure, failure_of
 from flows.walk import Frame, Walk
@@ -69,7 +69,7 @@ async def run_step(walk: Walk, step: PlanStep, frame: Frame) -> StepRun:
             if found is not None:
                 ended, is_cached = Attempt(output=found[0]), True
             else:
-                ended = await _attempts(walk, step, frame, node, tally)
+                ended = await _attempts(walk, step, frame, node, tally=tally, until=deadline.when())
                 await _remember(walk, step, key, ended)
     except TimeoutError:
         if not deadline.expired():
@@ -127,7 +127,10 @@ def _node(walk: Walk, step: PlanStep, roots: Mapping[str, JsonValue]) -> Node[An
     return cls.model_validate({**rendered, **late})
 
 
-async def _attempts(walk: Walk, step: PlanStep, frame: Frame, node: Node[Any], tally: Tally) -> Attempt:
+async def _attempts(
+    walk: Walk, step: PlanStep, frame: Frame, node: Node[Any], *, tally: Tally, until: float | None
+) -> Attempt:
+    """Try until it succeeds, may not be tried again, or the pause before the next try would outlast `until`."""
     rule = step.retry
     expressions = walk.services.expressions
     re_ask: str | None = None
@@ -144,10 +147,12 @@ async def _attempts(walk: Walk, step: PlanStep, frame: Frame, node: Node[Any], t
         error = failure.at(step.id, frame.path, tally.attempts, frame.item_index).to_json() if failure else None
         if not is_wanted(rule, expressions, frame.roots(), {"error": error, "output": ended.output}):
             return ended
+        wait_s = pause_s(rule, tally.attempts, failure.retry_after_s if failure else None, walk.services.rng)
+        if wait_s > LONGEST_PAUSE_S or (until is not None and asyncio.get_running_loop().time() + wait_s >= until):
+            return ended
         _note_retry(walk, step, frame, tally)
         re_ask = failure.message if failure and rule.mode == "re_ask" else None
-        asked_for = failure.retry_after_s if failure else None
-        await walk.services.clock.sleep(pause_s(rule, tally.attempts, asked_for, walk.services.rng))
+        await walk.services.clock.sleep(wait_s)
 
 
 async def _attempt(

@@ -95,6 +95,8 @@ class StepWork:
         async def work() -> StepRun:
             if not self.step.is_replayable:
                 await self.walk.lease.ensure()
+                running = replace(self._outcome("running"), path=frame.path, started_at=self.walk.services.clock.now())
+                self.walk.recorder.note(running)
             return await self._stored(await self._once(frame))
 
         return await frame.caller.call(frame.path, frame.after, work)
@@ -165,7 +167,14 @@ class StepWork:
         if self.step.is_replayable:
             return self._noted(outcome)
         self.walk.steps[outcome.path] = outcome
-        await self.walk.recorder.commit(outcome)
+        writing = asyncio.ensure_future(self.walk.recorder.commit(outcome))
+        try:
+            await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            # What was paid for is kept: a cancel that comes while it is being stored finds the step ended.
+            await writing
+            if self.why_cancelled() is None:
+                raise
         return outcome
 
     def _noted(self, outcome: StepRun) -> StepRun:

@@ -95,11 +95,13 @@ class WarmWorker(BaseWorker[BaseJobConfiguration, BaseVariables, BaseWorkerResul
         return BaseWorkerResult(status_code=0, identifier=str(flow_run.id))
 
     async def _run_to_the_end(self, flow_run: FlowRun) -> None:
-        state = await cast(
-            "Coroutine[Any, Any, State[Any] | None]",
-            run_flow_async(self._flow, flow_run=flow_run, parameters=flow_run.parameters, return_type="state"),
-        )
-        wanted = self._lane.take_wanted(flow_run.id)
+        try:
+            state = await cast(
+                "Coroutine[Any, Any, State[Any] | None]",
+                run_flow_async(self._flow, flow_run=flow_run, parameters=flow_run.parameters, return_type="state"),
+            )
+        finally:
+            wanted = self._lane.take_wanted(flow_run.id)
         if wanted is not None and (state is None or not state.is_final()):
             log.info("prefect_run.state_forced", extra={"prefect_run_id": str(flow_run.id), "state": wanted.name})
             await self.client.set_flow_run_state(flow_run.id, wanted, force=True)

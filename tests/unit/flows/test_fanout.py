@@ -1,12 +1,17 @@
 """foreach and matrix: order, limits, item errors, parallelism, resuming item by item."""
 
 import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import pytest
 
 from bridge.json_types import JsonValue
+from flows.held_walk import HeldWalk
 from flows.plan import Block, ErrorRule, ForeachRule
-from tests.support.engine import Engine, ScriptedModels, a_plan, a_step, paid, probe
+from flows.runs import StepRun
+from flows.walk import Work
+from tests.support.engine import Engine, ScriptedModels, a_plan, a_run, a_step, paid, probe
 
 
 async def outputs(rule: ForeachRule, value: JsonValue = "${{ item }}", **inputs: JsonValue) -> JsonValue:
@@ -175,3 +180,34 @@ async def test_the_deadline_of_a_fan_out_is_over_all_items() -> None:
     run = await engine.start(a_plan(step))
 
     assert [(error.error_class, error.node) for error in run.errors] == [("timeout", "x")]
+
+
+@dataclass
+class CountingCaller:
+    """Shows at most four calls of a fan-out, and remembers their names."""
+
+    fan_out_limit: int | None = 4
+    names: list[str] = field(default_factory=list[str])
+
+    async def call(self, path: str, after: Sequence[str], work: Work) -> StepRun:
+        del after
+        self.names.append(path)
+        return await work()
+
+
+async def test_a_wide_fan_out_is_called_in_chunks_with_the_same_results() -> None:
+    engine = Engine()
+    caller = CountingCaller()
+    plan = a_plan(
+        probe("x", with_={"value": "${{ item }}"}, foreach=ForeachRule(list(range(10)), max_parallel=2)),
+        outputs={"all": "${{ nodes.x.output.map(one, one.value) }}"},
+    )
+    await engine.store.create(a_run(plan))
+    owner = await engine.store.acquire("r1", "me")
+    assert owner is not None
+
+    run = await HeldWalk(engine.services, plan, a_run(plan), owner, caller).walk()
+
+    assert dict(run.outputs) == {"all": list(range(10))}
+    assert caller.names == ["x", "x[0..2]", "x[3..5]", "x[6..8]", "x[9..9]"]
+    assert len(await engine.steps()) == 11

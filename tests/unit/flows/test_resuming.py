@@ -1,13 +1,14 @@
 """Walking again over stored outcomes, losing a run, being interrupted: nothing paid for is repeated or lost."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
 from flows.engine_services import EngineLimits
 from flows.plan import ErrorRule, ForeachRule
-from flows.runs import StaleOwnerError, StepRun
+from flows.runs import RunEvent, RunOwner, StaleOwnerError, StepRun
 from tests.support.engine import Engine, ScriptedModels, a_plan, a_run, paid, probe
 
 QUICK = EngineLimits(lease_s=0.05, renew_every_s=0.005, cancel_poll_s=0.002, flush_after_s=0.001)
@@ -160,3 +161,24 @@ async def test_events_reach_whoever_follows_and_end_with_the_run() -> None:
 
     assert [event.seq for event in seen] == [event.seq for event in await engine.store.events("r1")]
     assert seen[-1].body["status"] == "succeeded"
+
+
+async def test_a_cancel_that_comes_while_a_paid_outcome_is_stored_finds_the_step_ended() -> None:
+    engine = Engine()
+    original = engine.store.save_steps
+    storing = asyncio.Event()
+
+    async def slow(owner: RunOwner, steps: Sequence[StepRun]) -> Sequence[RunEvent]:
+        storing.set()
+        await asyncio.sleep(0.003)
+        return await original(owner, steps)
+
+    engine.store.save_steps = slow
+    running = asyncio.create_task(engine.start(a_plan(paid("a"), paid("b", "a"))))
+    await storing.wait()
+    engine.lane.cancel("r1")
+
+    run = await running
+
+    assert (run.status, run.cost_nano_usd) == ("cancelled", 1000)
+    assert await engine.statuses() == {"a": "succeeded", "b": "cancelled:cancelled"}

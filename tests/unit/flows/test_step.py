@@ -67,6 +67,20 @@ async def test_retry_after_is_waited_for_even_beyond_the_cap() -> None:
     assert clock.monotonic() == 40
 
 
+async def test_a_pause_that_would_outlast_the_deadline_is_not_begun() -> None:
+    step = await only_step(
+        Engine(), with_={"fails": -1, "retry_after_s": 40}, deadline_s=5, retry=RetryRule(attempts=3)
+    )
+
+    assert (step.attempts, step.error and step.error.error_class) == (1, "unavailable")
+
+
+async def test_a_very_long_retry_after_is_not_waited_for() -> None:
+    step = await only_step(Engine(), with_={"fails": -1, "retry_after_s": 3600}, retry=RetryRule(attempts=3))
+
+    assert step.attempts == 1
+
+
 async def test_a_providers_retry_after_is_honoured_too() -> None:
     clock = FrozenClock(START)
     limited = RateLimitedError("slow down", deployment="mock/m", retry_after_s=9)
