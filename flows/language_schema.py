@@ -1,5 +1,6 @@
 """JSON Schema of the flow language: what the reader checks documents by, and what editors complete from."""
 
+from functools import cache
 from typing import cast, get_args
 
 from bridge.errors import ErrorClass
@@ -153,6 +154,7 @@ _TEST = _closed(
 )
 
 
+@cache
 def structure_schema() -> JsonObject:
     """The language without what is special to each node type: the reader checks `with:` blocks on their own."""
     return _document(_step(), _listed_step())

@@ -52,6 +52,8 @@ class SchemaReader:
         schema = self._resolve(schema)
         if type(node) is YamlNode:
             return None
+        if not schema:
+            return to_json(node)
         if self._is_expression(node, schema):
             return cast("ScalarNode", node).text
         branches = _branches(schema)
@@ -197,6 +199,8 @@ class SchemaReader:
             if not isinstance(schema, Mapping):
                 return {}
             schema = cast("JsonObject", schema)
+            if "$ref" not in schema and "allOf" not in schema:
+                return schema
             reference = schema.get("$ref")
             if not isinstance(reference, str):
                 parts = cast("Sequence[JsonValue]", schema.get("allOf") or ())

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Protocol
 
 from flows.diagnostics import Diagnostics
@@ -12,7 +13,7 @@ from flows.spec import BlockSpec, NameUse, StepSpec
 from flows.suggestions import did_you_mean
 from flows.yaml_nodes import ListNode, MapNode, ScalarNode, YamlNode, scalars_of
 from nodes.node import ModelUse
-from nodes.template_text import check_template
+from nodes.template_text import TemplateCheck, check_template
 
 
 class ModelNames(Protocol):
@@ -70,13 +71,18 @@ def check_templates(step: StepSpec, problems: Diagnostics) -> None:
             continue
         if "{" not in scalar.text:
             continue
-        check = check_template(scalar.text)
+        check = _checked_template(scalar.text)
         for line, problem in check.problems:
             problems.error(_line_start(scalar, line), "template_syntax", problem)
         for name, line in () if is_open else check.undeclared(declared).items():
             hint = did_you_mean(name, declared) or f"add `{name}` to `vars`"
             at = _name_place(scalar, name, line)
             problems.error(at, "undefined_variable", f"the template reads `{name}`, which is not in `vars`", hint)
+
+
+@lru_cache(maxsize=2048)
+def _checked_template(text: str) -> TemplateCheck:
+    return check_template(text)
 
 
 def _line_start(scalar: ScalarNode, line: int) -> Position:
