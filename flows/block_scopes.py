@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 
 from bridge.json_types import JsonObject, JsonValue
 from flows.expressions_compiled import plain_chain
+from flows.expressions_facts import Read
 from flows.expressions_schemas import ANYTHING, Miss, follow, items_of, kinds_of
-from flows.expressions_text import sole_expression
+from flows.expressions_text import UnclosedExpressionError, sole_expression
 from flows.expressions_types import TypedScope
 from flows.node_schemas import output_schema
 from flows.spec import BlockSpec, FlowSpec, StepSpec
@@ -118,8 +119,7 @@ class ScopeTree:
         """The schema of a value that is a plain chain or a literal list; anything otherwise."""
         if isinstance(value, list):
             return {"type": "array", "items": _literal_items(value)}
-        sole = sole_expression(value) if isinstance(value, str) else None
-        read = plain_chain(sole.expression) if sole is not None else None
+        read = sole_chain(value)
         if read is None:
             return {}
         found = follow({"type": "object", "properties": self.roots(scope)}, read.path)
@@ -200,6 +200,15 @@ class ScopeTree:
 def final_steps(body: BlockSpec) -> list[StepSpec]:
     """The steps of a body on which no other step of it depends; known once the graph is built."""
     return [step for step in body.steps.values() if step.id in body.finals]
+
+
+def sole_chain(value: JsonValue) -> Read | None:
+    """The chain of fields that a text is, when it is exactly one expression and that is all of it."""
+    try:
+        sole = sole_expression(value) if isinstance(value, str) else None
+    except UnclosedExpressionError:
+        return None
+    return plain_chain(sole.expression) if sole is not None else None
 
 
 def _literal_items(values: list[JsonValue]) -> JsonObject:

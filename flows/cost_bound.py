@@ -7,10 +7,9 @@ from typing import Any
 
 from bridge.json_types import JsonObject, JsonValue
 from bridge.money import NANO_PER_USD
+from flows.block_scopes import sole_chain
 from flows.diagnostics import Diagnostics
-from flows.expressions_compiled import plain_chain
 from flows.expressions_schemas import Miss, follow
-from flows.expressions_text import sole_expression
 from flows.plan import Block, Plan, PlanStep
 from flows.spec import FlowSpec
 from flows.validate_nodes import ModelNames
@@ -136,8 +135,7 @@ def item_count(step: PlanStep, inputs_schema: JsonObject) -> int:
 def _length(items: JsonValue, inputs_schema: JsonObject, otherwise: int) -> int:
     if not isinstance(items, str):
         return len(items) if isinstance(items, Sequence) else otherwise
-    sole = sole_expression(items)
-    read = plain_chain(sole.expression) if sole is not None else None
+    read = sole_chain(items)
     if read is None or read.root != "inputs":
         return otherwise
     found = follow(inputs_schema, read.fields)

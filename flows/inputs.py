@@ -1,11 +1,13 @@
 """Values given to a run: read from the command line, filled with defaults, checked against the inputs' schema."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any, cast
 
 from bridge.json_types import JsonObject, JsonValue
 from flows.errors import InvalidInputsError
+from flows.patterns import is_found
 from flows.suggestions import nearest
 
 
@@ -50,8 +52,6 @@ def check_inputs(schema: JsonObject, inputs: Mapping[str, JsonValue]) -> dict[st
     Raises:
         InvalidInputsError: With every problem, each with its JSON pointer.
     """
-    from jsonschema import Draft202012Validator
-
     properties = _properties(schema)
     complete = {
         **{
@@ -74,10 +74,10 @@ def check_inputs(schema: JsonObject, inputs: Mapping[str, JsonValue]) -> dict[st
         part = properties.get(name)
         if isinstance(part, Mapping):
             complete[name] = to_schema(value, cast("JsonObject", part))
-            validator = Draft202012Validator(cast("Any", part))
+            validator = _validator_class()(part)
             problems += [
                 ("/" + "/".join([name, *map(_escape, error.absolute_path)]), error.message[:500])
-                for error in validator.iter_errors(cast("Any", complete[name]))  # pyright: ignore[reportUnknownVariableType]  # untyped library
+                for error in validator.iter_errors(complete[name])
             ]
     if problems:
         raise InvalidInputsError(problems)
@@ -106,6 +106,19 @@ def to_schema(value: JsonValue, schema: JsonObject) -> JsonValue:
         }
     items = schema.get("items")
     return [to_schema(inner, cast("JsonObject", items)) for inner in value] if isinstance(items, Mapping) else value
+
+
+@cache
+def _validator_class() -> Any:
+    """JSON Schema 2020-12 with linear-time patterns: both pattern and text may come from strangers."""
+    from jsonschema import Draft202012Validator, ValidationError
+    from jsonschema.validators import extend  # pyright: ignore[reportUnknownVariableType]  # untyped library
+
+    def check_pattern(_validator: object, pattern: str, value: object, _schema: object) -> Iterator[ValidationError]:
+        if isinstance(value, str) and not is_found(pattern, value):
+            yield ValidationError(f"{value[:80]!r} does not match {pattern!r}")
+
+    return cast("Any", extend)(Draft202012Validator, {"pattern": check_pattern})
 
 
 def _properties(schema: JsonObject) -> Mapping[str, JsonValue]:

@@ -3,6 +3,8 @@
 from bridge.json_types import JsonObject, JsonValue
 from flows.diagnostics import Diagnostics
 from flows.expressions_compiled import CEL_WORDS, ROOTS
+from flows.patterns import is_found
+from flows.schema_checks import check_schema
 from flows.schema_reader import SchemaReader
 from flows.suggestions import did_you_mean
 from flows.yaml_nodes import ListNode, MapNode, ScalarNode, YamlNode, to_json
@@ -30,16 +32,17 @@ def read_inputs(node: YamlNode | None, problems: Diagnostics) -> tuple[JsonObjec
             problems.error(key, "reserved_name", f"`{name}` is a reserved word", "choose another name")
         keys[name] = key
         if isinstance(value, MapNode):
-            properties[name] = _read_schema(value, problems)
+            schema = _read_schema(value, problems)
+            properties[name] = schema if check_schema(schema, value, problems) else {}
             if "default" not in value.entries:
                 required.append(name)
-    schema: JsonObject = {
+    whole: JsonObject = {
         "type": "object",
         "properties": properties,
         "required": required,
         "additionalProperties": False,
     }
-    return schema, keys
+    return whole, keys
 
 
 def _read_schema(node: MapNode, problems: Diagnostics) -> JsonObject:
@@ -66,6 +69,8 @@ def _read_schema(node: MapNode, problems: Diagnostics) -> JsonObject:
 
 
 def _read_keyword(name: str, value: YamlNode, problems: Diagnostics) -> JsonValue:
+    if name == "pattern" and isinstance(value, ScalarNode):
+        _check_pattern(value, problems)
     if name in {"items", "not", "additionalProperties", "propertyNames"} and isinstance(value, MapNode):
         return _read_schema(value, problems)
     if name == "properties" and isinstance(value, MapNode):
@@ -76,6 +81,14 @@ def _read_keyword(name: str, value: YamlNode, problems: Diagnostics) -> JsonValu
     if name in {"anyOf", "oneOf", "allOf", "prefixItems"} and isinstance(value, ListNode):
         return [_read_schema(part, problems) if isinstance(part, MapNode) else to_json(part) for part in value.items]
     return to_json(value)
+
+
+def _check_pattern(node: ScalarNode, problems: Diagnostics) -> None:
+    try:
+        is_found(node.text, "")
+    except ValueError as error:
+        hint = "patterns are RE2: no look-around, no back-references"
+        problems.error(node, "invalid_value", f"this pattern cannot be used: {error}", hint)
 
 
 def _are_types(node: YamlNode, problems: Diagnostics) -> bool:

@@ -5,14 +5,15 @@ expression are kept as text and not checked where the schema allows expressions.
 """
 
 import operator
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import cast
 
 from bridge.json_types import JsonObject, JsonValue
 from flows.diagnostics import Diagnostics
 from flows.expressions_text import has_expression
+from flows.patterns import is_found
 from flows.suggestions import did_you_mean
 from flows.yaml_nodes import ListNode, MapNode, ScalarNode, YamlNode, to_json
 
@@ -101,7 +102,7 @@ class SchemaReader:
 
     def _check_name(self, key: ScalarNode, names: JsonObject) -> None:
         pattern = names.get("pattern")
-        if isinstance(pattern, str) and not re.fullmatch(pattern.removeprefix("^").removesuffix("$"), key.text):
+        if isinstance(pattern, str) and not _is_found(pattern, key.text):
             self.problems.error(key, "bad_name", f"`{key.text}` is no valid name", _text(names.get("description")))
 
     def _read_list(self, node: ListNode, schema: JsonObject) -> JsonValue:
@@ -144,7 +145,7 @@ class SchemaReader:
             self._invalid(node, "the text is empty" if not value else f"at least {least} characters are needed")
         if isinstance(most, int) and len(value) > most:
             self._invalid(node, f"at most {most} characters are allowed, got {len(value)}")
-        if isinstance(pattern, str) and not re.search(pattern, value):
+        if isinstance(pattern, str) and not _is_found(pattern, value):
             self._invalid(node, f"`{value[:60]}` has the wrong form", _text(schema.get("description")))
 
     def _check_number(self, node: ScalarNode, value: float, schema: JsonObject) -> None:
@@ -228,6 +229,15 @@ class SchemaReader:
 
     def _invalid(self, node: YamlNode, message: str, suggestion: str | None = None) -> None:
         self.problems.error(node, "invalid_value", message, suggestion)
+
+
+@lru_cache(maxsize=8192)
+def _is_found(pattern: str, text: str) -> bool:
+    """A pattern that cannot be used is reported where it stands, and finds everything."""
+    try:
+        return is_found(pattern, text)
+    except ValueError:
+        return True
 
 
 def _branches(schema: JsonObject) -> Sequence[JsonObject]:

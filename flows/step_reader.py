@@ -14,11 +14,13 @@ from flows.durations import seconds
 from flows.expressions_compiled import CEL_WORDS, ROOTS
 from flows.node_schemas import config_schema
 from flows.plan import TRANSIENT, CacheRule, ErrorRule, ForeachRule, RetryRule
+from flows.schema_checks import check_schema
 from flows.schema_reader import SchemaReader
 from flows.spec import BlockSpec, NameUse, Section, StepSpec
 from flows.suggestions import did_you_mean
 from flows.yaml_nodes import ListNode, MapNode, ScalarNode, YamlNode, node_at, scalars_of, to_json
 from nodes.node import Node
+from nodes.schemas import has_expression
 
 JOINS = ("all_succeeded", "none_failed", "all_done", "any_succeeded", "first")
 
@@ -111,10 +113,19 @@ class StepReader:
         reader = SchemaReader(trial, schema, are_expressions_allowed=True, what=f"field of {step.kind}")
         step.config = cast("JsonObject", reader.read(step.config_node, schema, at))
         self._problems.extend(trial)
+        self._check_schemas(step)
         self._apply_defaults(step, schema)
-        has_expression = any("${{" in scalar.text for _, scalar in scalars_of(step.config_node))
-        if not trial.has_errors and not has_expression and step.body is None:
+        is_literal = not any("${{" in scalar.text for _, scalar in scalars_of(step.config_node))
+        if not trial.has_errors and is_literal and step.body is None:
             self._check_by_class(step, at)
+
+    def _check_schemas(self, step: StepSpec) -> None:
+        """A literal JSON Schema in the block, as llm and extract take it."""
+        node = step.config_node.get("schema") if step.config_node is not None else None
+        value = step.config.get("schema")
+        is_literal = isinstance(value, Mapping) and not has_expression(value)
+        if isinstance(node, MapNode) and is_literal and not check_schema(_map(value), node, self._problems):
+            step.config = {name: part for name, part in step.config.items() if name != "schema"}
 
     def _check_by_class(self, step: StepSpec, at: YamlNode) -> None:
         """What the schema cannot say, the class does; only a block without expressions can be asked."""

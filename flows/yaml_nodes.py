@@ -9,6 +9,8 @@ from flows.plan import Position
 
 _INTEGER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_MAX_NUMBER_CHARS = 400
+_INT64 = 2**63
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _BOOLEANS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 
@@ -51,12 +53,15 @@ class ScalarNode(YamlNode):
 
     @property
     def number(self) -> int | float | None:
-        """The number a plain scalar spells, by the core schema of YAML 1.2; None when it spells none."""
+        """The number a plain scalar spells, in 64 bits, by the core schema of YAML 1.2; else None."""
         if not self.is_plain or not self.text:
             return None
         text = self.text
+        if len(text) > _MAX_NUMBER_CHARS:
+            return None
         if _INTEGER.fullmatch(text):
-            return int(text, 0) if text[:2] in {"0o", "0x"} else int(text)
+            whole = int(text, 0) if text[:2] in {"0o", "0x"} else int(text)
+            return whole if -_INT64 <= whole < _INT64 else None
         if _FLOAT.fullmatch(text):
             value = float(text)
             return value if abs(value) != float("inf") else None
