@@ -49,7 +49,7 @@ class BlockScope:
     names: dict[str, JsonObject] = field(default_factory=dict[str, JsonObject])
     """Item names of this body and of those around it."""
     before: BlockSpec | None = None
-    """For on_failure and finally: the steps of the flow, all ended by then."""
+    """For on_failure and finally: the steps that have ended by then."""
     roots: dict[str, JsonObject] = field(default_factory=dict[str, JsonObject])
     typed: dict[frozenset[str], TypedScope] = field(default_factory=dict[frozenset[str], TypedScope])
 
@@ -84,8 +84,9 @@ class ScopeTree:
         self._outputs: dict[str, JsonObject] = {}
         main = self._add(BlockScope(spec.block))
         self.main = main
-        for block in (spec.on_failure, spec.finally_steps):
-            self._add(BlockScope(block, before=spec.block))
+        self._add(BlockScope(spec.on_failure, before=spec.block))
+        ended = BlockSpec(steps={**spec.block.steps, **spec.on_failure.steps})
+        self._add(BlockScope(spec.finally_steps, before=ended))
 
     def _add(self, scope: BlockScope) -> BlockScope:
         self.blocks.append(scope)
@@ -138,7 +139,7 @@ class ScopeTree:
                 **scope.names,
             }
             if scope.is_closing:
-                scope.roots["error"] = _ERROR
+                scope.roots["error"] = {"anyOf": [_ERROR, {"type": "null"}]}
                 scope.roots["errors"] = {"type": "array", "items": _ERROR}
         return scope.roots
 

@@ -20,6 +20,7 @@ from flows.validate_expressions import ExpressionChecker, compile_all
 from flows.validate_nodes import (
     ModelNames,
     check_body,
+    check_defaults,
     check_item_names,
     check_join,
     check_models,
@@ -102,6 +103,7 @@ def _check_steps(tree: ScopeTree, graph: Graph, catalog: ModelNames, problems: D
         check_models(step, catalog, problems)
         check_templates(step, problems)
         check_join(step, graph, problems)
+        check_defaults(step, tree.output_of(step), problems)
         if step.body is not None:
             check_body(step.body, step, graph, problems)
         check_item_names(step, tree.of_step[step.id].names, problems)

@@ -5,10 +5,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Protocol
 
+from bridge.json_types import JsonObject
 from flows.diagnostics import Diagnostics
 from flows.expressions_text import has_expression
 from flows.graph import Graph
 from flows.plan import Position
+from flows.schema_reader import SchemaReader
 from flows.spec import BlockSpec, NameUse, StepSpec
 from flows.suggestions import did_you_mean
 from flows.yaml_nodes import ListNode, MapNode, ScalarNode, YamlNode, scalars_of
@@ -149,6 +151,19 @@ def check_item_names(step: StepSpec, outer_names: Mapping[str, object], problems
     if node is not None and step.foreach.name in outer_names and step.foreach.name != "item":
         message = f"`as: {step.foreach.name}` hides the name of a foreach around it"
         problems.error(node, "reserved_name", message, "choose another name")
+
+
+def check_defaults(step: StepSpec, output: JsonObject, problems: Diagnostics) -> None:
+    """A default of on_error is the whole output: fields it lacks become null, others must be the output's."""
+    if step.foreach is not None or step.node_class is None:
+        return
+    relaxed = {name: part for name, part in output.items() if name != "required"}
+    node = step.node.get("on_error")
+    for entry in node.items if isinstance(node, ListNode) else [node]:
+        default = entry.get("default") if isinstance(entry, MapNode) else None
+        if default is not None:
+            reader = SchemaReader(problems, output, are_expressions_allowed=True, what=f"output field of {step.kind}")
+            reader.read(default, relaxed)
 
 
 def is_never(step: StepSpec) -> bool:
