@@ -1,5 +1,6 @@
 """JSON Schema of the flow language: what the reader checks documents by, and what editors complete from."""
 
+from collections.abc import Mapping
 from functools import cache
 from typing import cast, get_args
 
@@ -24,6 +25,7 @@ _NAME: JsonObject = {
     "description": "names are lower-case letters, digits, _ and -: support-triage",
 }
 _ID: JsonObject = {"type": "string", **_IDS}
+_EXPRESSION_TEXT: JsonObject = {"type": "string", "pattern": r"\$\{\{"}
 _ANY: JsonObject = {EXPRESSION: True}
 _CONDITION: JsonObject = {"type": ["string", "boolean"], EXPRESSION: True}
 _TEXT: JsonObject = {"type": "string"}
@@ -171,8 +173,8 @@ def language_schema() -> JsonObject:
         for name, cls in types.items()
     ]
     known: JsonObject = {"type": "string", "enum": list(types)}
-    step = {**_step(), "allOf": with_blocks}
-    listed = {**_listed_step(), "allOf": with_blocks}
+    step = {**cast("JsonObject", _marked_open(_step())), "allOf": with_blocks}
+    listed = {**cast("JsonObject", _marked_open(_listed_step())), "allOf": with_blocks}
     for part in (step, listed):
         part["properties"] = {**cast("JsonObject", part["properties"]), "type": known}
     return {
@@ -185,9 +187,36 @@ def language_schema() -> JsonObject:
 
 def _with_block(schema: JsonObject) -> JsonObject:
     properties = cast("JsonObject", schema.get("properties") or {})
-    if "do" not in properties:
+    open_properties = {name: _or_expression(part) for name, part in properties.items()}
+    if "do" in properties:
+        open_properties["do"] = {"$ref": "#/$defs/nodes"}
+    return {**schema, "properties": open_properties}
+
+
+def _or_expression(schema: JsonValue) -> JsonValue:
+    """The same schema, at every depth open for a text with an expression in it."""
+    if not isinstance(schema, Mapping) or not schema:
         return schema
-    return {**schema, "properties": {**properties, "do": {"$ref": "#/$defs/nodes"}}}
+    opened = dict(cast("JsonObject", schema))
+    for key in ("anyOf", "oneOf", "allOf", "prefixItems"):
+        if isinstance(branches := opened.get(key), list):
+            opened[key] = [_or_expression(branch) for branch in branches]
+    for key in ("items", "additionalProperties"):
+        if key in opened:
+            opened[key] = _or_expression(opened[key])
+    if isinstance(properties := opened.get("properties"), Mapping):
+        opened["properties"] = {name: _or_expression(part) for name, part in properties.items()}
+    return {"anyOf": [opened, _EXPRESSION_TEXT]}
+
+
+def _marked_open(schema: JsonValue) -> JsonValue:
+    """The language for editors: what is marked as open for expressions takes such a text."""
+    if isinstance(schema, list):
+        return [_marked_open(part) for part in schema]
+    if not isinstance(schema, Mapping):
+        return schema
+    opened = {name: _marked_open(part) for name, part in schema.items()}
+    return {"anyOf": [opened, _EXPRESSION_TEXT]} if schema.get(EXPRESSION) is True and len(schema) > 1 else opened
 
 
 def _step() -> JsonObject:

@@ -210,7 +210,7 @@ class SchemaReader:
                 schema = {**self._resolve(parts[0]), **{k: v for k, v in schema.items() if k != "allOf"}}
                 continue
             found: JsonValue = self.root
-            for part in reference.removeprefix("#").strip("/").split("/"):
+            for part in reference.removeprefix("#").strip("/").split("/") if reference != "#" else ():
                 found = cast("JsonObject", found).get(part) if isinstance(found, Mapping) else None
             beside = {key: value for key, value in schema.items() if key != "$ref"}
             schema = {**cast("JsonObject", found), **beside} if isinstance(found, Mapping) else beside
