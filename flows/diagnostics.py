@@ -3,10 +3,22 @@
 from dataclasses import dataclass, field
 
 from flows.errors import Diagnostic, Severity
-from flows.plan import Position
+from flows.plan import Plan, Position
 from flows.yaml_nodes import YamlNode
 
 MAX_DIAGNOSTICS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """The outcome of a check. `plan` is None when there is an error."""
+
+    diagnostics: tuple[Diagnostic, ...]
+    plan: Plan | None
+
+    @property
+    def has_errors(self) -> bool:
+        return any(diagnostic.severity == "error" for diagnostic in self.diagnostics)
 
 
 @dataclass(slots=True)

@@ -1,18 +1,16 @@
 """All problems of a flow at once, each at its place, with a way out; and its plan when there are none."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from flows.block_scopes import ScopeTree
 from flows.compile import assemble, item_names
 from flows.cost_bound import check_budget
-from flows.diagnostics import Diagnostics
-from flows.errors import Diagnostic
+from flows.diagnostics import Checked, Diagnostics
 from flows.expressions_uses import Use, uses_of
 from flows.graph import Graph, build_graph
-from flows.plan import Plan, Position
+from flows.plan import Position
 from flows.spec import FlowSpec
 from flows.spec_reader import read_spec
 from flows.validate_children import ChildReader
@@ -33,18 +31,6 @@ from flows.yaml_source import parse_yaml
 from nodes.node import Node, node_types
 
 __all__ = ["Checked", "ModelNames", "check"]
-
-
-@dataclass(frozen=True, slots=True)
-class Checked:
-    """The outcome of a check. `plan` is None when there is an error."""
-
-    diagnostics: tuple[Diagnostic, ...]
-    plan: Plan | None
-
-    @property
-    def has_errors(self) -> bool:
-        return any(diagnostic.severity == "error" for diagnostic in self.diagnostics)
 
 
 def check(

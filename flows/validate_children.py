@@ -3,17 +3,13 @@
 import posixpath
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from bridge.json_types import JsonObject
-from flows.diagnostics import Diagnostics
+from flows.diagnostics import Checked, Diagnostics
 from flows.plan import Plan
 from flows.schema_reader import SchemaReader
 from flows.spec import FlowSpec, StepSpec
 from flows.yaml_nodes import MapNode, ScalarNode, YamlNode
-
-if TYPE_CHECKING:
-    from flows.validate import Checked
 
 MAX_DEPTH = 8
 
@@ -27,7 +23,7 @@ class ChildReader:
     """Reads the flows that a document refers to. `trail` are the references that led here."""
 
     read_ref: ReadRef | None
-    check: "Callable[[str, str, tuple[str, ...]], Checked]"
+    check: Callable[[str, str, tuple[str, ...]], Checked]
     """Text, file name and trail -> the checked child."""
     trail: tuple[str, ...] = ()
 
