@@ -148,6 +148,11 @@ class Settings(Section):
         return frozenset(self.sections.http.allow_hosts)
 
 
+def inherited_environment() -> dict[str, str]:
+    """The environment of this process, to hand on to a child process."""
+    return dict(os.environ)
+
+
 _VARIABLES = {
     "host": "MODELBRIDGE_HOST",
     "port": "MODELBRIDGE_PORT",

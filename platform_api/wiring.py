@@ -14,7 +14,7 @@ from bridge.call_record import CallContext, CallSink
 from bridge.clock import Clock, SystemClock
 from bridge.config import BridgeConfig
 from bridge.gateway import Bridge
-from bridge.identifiers import new_id
+from bridge.identifiers import NewId, new_id
 from flows.engine_services import EngineServices
 from flows.expressions import CelExpressions
 from flows.inline_lane import InlineLane
@@ -66,6 +66,8 @@ class Runtime:
     ledger: SqlBudgetLedger
     drain: UsageDrain
     engine: EngineServices
+    store: SqlRunStore
+    new_id: NewId
     flows: FlowServices
     prefect: PrefectLane | None
 
@@ -241,7 +243,19 @@ def _joined(
         schedules=SchedulePublisher(database, prefect if is_durable else None),
         flush_usage=drain.flush,
     )
-    return Runtime(settings, database, clock, bridge, ledger, drain, engine, flows, prefect if is_durable else None)
+    return Runtime(
+        settings=settings,
+        database=database,
+        clock=clock,
+        bridge=bridge,
+        ledger=ledger,
+        drain=drain,
+        engine=engine,
+        store=store,
+        new_id=new_id,
+        flows=flows,
+        prefect=prefect if is_durable else None,
+    )
 
 
 def _count(metrics: Metrics, dispatcher: RunDispatcher, drain: UsageDrain) -> None:

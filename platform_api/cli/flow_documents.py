@@ -42,7 +42,7 @@ def validate(
     elif output is Format.JSON or as_json:
         print_json({"diagnostics": [diagnostic.to_json() for diagnostic in found]})
     else:
-        _print_diagnostics(found)
+        print_diagnostics(found)
         _print_summary(checked)
     return FAILED if any(one.has_errors for _, one in checked) else 0
 
@@ -60,7 +60,7 @@ def plan(
         if as_json:
             print_json({"diagnostics": [diagnostic.to_json() for diagnostic in checked.diagnostics]})
         else:
-            _print_diagnostics(checked.diagnostics)
+            print_diagnostics(checked.diagnostics)
         return INVALID
     bound = cost_bound(checked.plan, catalog)
     if as_json:
@@ -121,7 +121,8 @@ def reader_beside(file: Path) -> Callable[[str], str]:
     return read
 
 
-def _print_diagnostics(found: "Sequence[Diagnostic]") -> None:
+def print_diagnostics(found: "Sequence[Diagnostic]") -> None:
+    """One problem a line, with its place and a way out."""
     for diagnostic in found:
         colour = "red" if diagnostic.severity == "error" else "yellow"
         place = f"{diagnostic.file}:{diagnostic.line}:{diagnostic.column}"

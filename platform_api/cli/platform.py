@@ -47,6 +47,7 @@ def up(  # the options are PRODUCT's
 
 async def _up(settings: "Settings", *, with_studio: bool, with_demo: bool, as_json: bool) -> int:
     from platform_api.local_platform import LocalPlatform, StartError
+    from platform_api.settings import inherited_environment
 
     stopped = asyncio.Event()
     code = 0
@@ -59,7 +60,7 @@ async def _up(settings: "Settings", *, with_studio: bool, with_demo: bool, as_js
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGINT, stop_with, INTERRUPTED)
     loop.add_signal_handler(signal.SIGTERM, stop_with, 0)
-    platform = LocalPlatform(settings, dict(os.environ), with_studio=with_studio)
+    platform = LocalPlatform(settings, inherited_environment(), with_studio=with_studio)
     serving = asyncio.create_task(_serve_until(platform, stopped, with_demo=with_demo, as_json=as_json))
     stopping = asyncio.create_task(stopped.wait())
     try:

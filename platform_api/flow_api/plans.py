@@ -48,7 +48,7 @@ class FlowCompiler:
 
     def __init__(self, texts: FlowTexts, names: ModelNames) -> None:
         self._texts = texts
-        self._names = names
+        self.names = names
         self._plans: OrderedDict[tuple[UUID, str], Plan] = OrderedDict()
 
     async def check(self, org_id: UUID, text: str, *, file: str = "flow.yaml") -> Checked:
@@ -59,7 +59,7 @@ class FlowCompiler:
             _, _, child = asyncio.run_coroutine_threadsafe(self._texts.read(org_id, reference), loop).result()
             return child
 
-        return await asyncio.to_thread(check, text, file=file, catalog=self._names, read_ref=read_reference)
+        return await asyncio.to_thread(check, text, file=file, catalog=self.names, read_ref=read_reference)
 
     async def plan(self, org_id: UUID, flow: str, version: int | None) -> tuple[Plan, int]:
         """The plan of a stored version (the published one when None) and its number.
@@ -80,6 +80,10 @@ class FlowCompiler:
                 self._plans.popitem(last=False)
         self._plans.move_to_end(key)
         return plan, number
+
+    def remember(self, org_id: UUID, text: str, plan: Plan) -> None:
+        """Use `plan` for this text from now on: it was compiled where the files it refers to can be read."""
+        self._plans[org_id, hashlib.sha256(text.encode()).hexdigest()] = plan
 
     async def load_plan(self, org_id: str, reference: str) -> Plan:
         """The engine's port: a plan by reference. Raises NodeError."""

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -51,7 +51,7 @@ class PostgresPeer:
 
 
 @contextlib.contextmanager
-def running_postgres() -> Iterator[PostgresPeer]:
+def running_postgres() -> Generator[PostgresPeer]:
     """A throw-away PostgreSQL with the roles `owner` and `app`, gone with its files afterwards."""
     place = Path(tempfile.mkdtemp(prefix="mb-test-pg-"))
     server = private_postgres.start(place / "data", settings=private_postgres.UNSAFE_BUT_FAST)
@@ -77,7 +77,7 @@ def redis_program() -> str | None:
 
 
 @contextlib.contextmanager
-def running_redis() -> Iterator[str]:
+def running_redis() -> Generator[str]:
     """A throw-away Redis on a Unix socket; yields its URL."""
     program = redis_program()
     if program is None:
