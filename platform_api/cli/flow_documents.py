@@ -84,11 +84,11 @@ def model_names() -> "ModelNames":
     from bridge.config import BridgeConfig
     from bridge.errors import ConfigurationError
     from bridge.gateway import Bridge
-    from flows.model_names import BridgeModelNames
+    from platform_api.model_names import BridgeNames
 
     try:
         config = BridgeConfig.parse(settings_of_process().bridge)
-        return BridgeModelNames(Bridge(config), max_tries=config.retry.max_per_target)
+        return BridgeNames(Bridge(config), tries=config.retry.max_per_target)
     except ConfigurationError as error:
         raise CommandError(str(error), INVALID) from error
 
