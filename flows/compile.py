@@ -9,6 +9,7 @@ from flows.block_scopes import ScopeTree
 from flows.diagnostics import Diagnostics
 from flows.expressions_uses import Use, uses_of
 from flows.graph import Graph, build_graph
+from flows.node_schemas import output_schema
 from flows.plan import Block, Plan, PlanStep, Position
 from flows.spec import BlockSpec, FlowSpec, StepSpec
 from flows.validate_expressions import compile_all
@@ -88,6 +89,7 @@ class _Compiler:
             is_replayable=node_class.is_replayable_with(step.config) if node_class is not None else True,
             position=Position(step.key.line, step.key.column, self._file),
             places=self._places.get(step.id, {}),
+            output_schema=output_schema(node_class, step.config),
         )
         return replace(compiled, fingerprint=_fingerprint(compiled))
 

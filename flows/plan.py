@@ -112,6 +112,9 @@ class PlanStep:
     places: dict[str, Position] = field(default_factory=dict[str, Position])
     """Where each expression text of the step stands, for the errors of `CelExpressions.render`."""
 
+    output_schema: JsonObject = field(default_factory=dict[str, JsonValue])
+    """What one attempt gives. Numbers in outputs become what it says: `number` a float, `integer` an int."""
+
 
 @dataclass(frozen=True, slots=True)
 class Block:

@@ -13,6 +13,7 @@ from typing import Any, cast
 from bridge.call_record import CallContext, CallRecord
 from bridge.errors import BridgeError
 from bridge.json_types import JsonObject, JsonValue
+from flows.inputs import to_schema
 from flows.outcome_cache import cache_key
 from flows.plan import PlanStep
 from flows.retrying import LONGEST_PAUSE_S, is_covered, is_wanted, pause_s
@@ -164,7 +165,7 @@ async def _attempt(
     try:
         async with limit:
             output = await node.run(context)
-        return Attempt(output=output.model_dump(mode="json"))
+        return Attempt(output=to_schema(output.model_dump(mode="json"), step.output_schema))
     except TimeoutError as error:
         if limit.expired():
             return Attempt(failure=Failure("timeout", f"no result within {step.timeout_s:g} s"))

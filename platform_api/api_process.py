@@ -48,6 +48,7 @@ async def _serve(settings: Settings) -> int:
             access_log=False,
             log_config=None,
             server_header=False,
+            proxy_headers=False,  # whoever connects is the client: a forged X-Forwarded-For must not dodge throttles
             timeout_graceful_shutdown=GRACE_S,
             lifespan="on",
         )

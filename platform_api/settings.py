@@ -90,6 +90,7 @@ class Settings(Section):
     api_url: str | None = Field(default=None, description="For the CLI: the platform to talk to.")
     api_key: SecretStr | None = Field(default=None, description="For the CLI.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    extra_allow_hosts: tuple[str, ...] = Field(default=(), description="Comma-separated, beside http.allow_hosts.")
     argon2_parallel: int = Field(default=2, ge=1, le=32, description="Password hashes computed at a time.")
     config_file: Path | None = None
     bridge: dict[str, object] = Field(repr=False)
@@ -115,6 +116,8 @@ class Settings(Section):
         if sections.studio.port is not None:
             values.setdefault("studio_port", sections.studio.port)
         values |= {"home": home, "config_file": config_file, "bridge": bridge, "sections": sections}
+        if "extra_allow_hosts" in values:
+            values["extra_allow_hosts"] = tuple(str(values["extra_allow_hosts"]).replace(",", " ").split())
         try:
             return cls.model_validate(values)
         except ValidationError as error:
@@ -145,7 +148,7 @@ class Settings(Section):
     @property
     def http_allow_hosts(self) -> frozenset[str]:
         """Hosts the SSRF guard lets through."""
-        return frozenset(self.sections.http.allow_hosts)
+        return frozenset((*self.sections.http.allow_hosts, *self.extra_allow_hosts))
 
 
 def inherited_environment() -> dict[str, str]:
@@ -168,6 +171,7 @@ _VARIABLES = {
     "api_url": "MODELBRIDGE_API_URL",
     "api_key": "MODELBRIDGE_API_KEY",
     "log_level": "MODELBRIDGE_LOG_LEVEL",
+    "extra_allow_hosts": "MODELBRIDGE_HTTP_ALLOW_HOSTS",
     "argon2_parallel": "MODELBRIDGE_ARGON2_PARALLEL",
 }
 

@@ -168,7 +168,7 @@ async def test_a_pooled_connection_forgets_its_tenant(postgres_tenants: Tenants)
 
 async def test_a_cancelled_writer_leaves_no_lock_behind(database_url: str) -> None:
     database = Database(database_url)
-    rows = [
+    rows: list[dict[str, object]] = [
         {"id": uuid7(), "slug": f"s{number}", "name": "O", "plan": "p", "created_at": NOW} for number in range(3000)
     ]
     kept: list[asyncio.Task[None]] = []

@@ -33,7 +33,7 @@ def test_it_holds_the_whole_production_shape(compose: dict[str, Any]) -> None:
 
 def test_every_image_is_pinned(compose: dict[str, Any]) -> None:
     images = {name: service["image"] for name, service in compose["services"].items()}
-    own = {"migrate", "api", "worker", "studio"}
+    own = {"migrate", "api", "worker", "studio", "prefect"}
 
     assert {name for name, image in images.items() if image.endswith(":latest") or ":" not in image} == own
 
