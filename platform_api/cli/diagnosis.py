@@ -3,7 +3,8 @@
 import asyncio
 import importlib.util
 from dataclasses import asdict, dataclass, field
-from typing import Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 from rich.markup import escape
@@ -12,6 +13,9 @@ from rich.table import Table
 from bridge.config import BridgeConfig
 from platform_api.cli.outcome import out
 from platform_api.settings import Settings, mask
+
+if TYPE_CHECKING:
+    from platform_api.database.session import Database
 
 State = Literal["ok", "off", "warning", "unreachable"]
 COLOURS: dict[State, str] = {"ok": "green", "off": "dim", "warning": "yellow", "unreachable": "red"}
@@ -89,6 +93,9 @@ async def _look_at_database(settings: Settings, report: Report) -> None:
 
     address = _masked(settings.database_url)
     database = Database(settings.database_url)
+    if _is_still_to_be_made(database):
+        report.add("database", "ok", f"{address}: made by the first command that needs it")
+        return
     try:
         async with asyncio.timeout(PROBE_LIMIT_S):
             await database.ping()
@@ -101,6 +108,10 @@ async def _look_at_database(settings: Settings, report: Report) -> None:
     state: State = "ok" if is_current else "warning"
     report.add("database", state, address if is_current else f"{address}: run `modelbridge db upgrade`")
     _warn_about_plain_transport(report, "database", settings.database_url, "sslmode")
+
+
+def _is_still_to_be_made(database: "Database") -> bool:
+    return database.is_sqlite and not Path(database.url.database or "").exists()
 
 
 async def _look_at_redis(settings: Settings, report: Report) -> None:

@@ -14,7 +14,7 @@ from platform_api.cli.model_views import (
     show_facts,
     show_models,
 )
-from platform_api.cli.outcome import FAILED, CommandError, err, out, print_json
+from platform_api.cli.outcome import FAILED, INVALID, CommandError, err, out, print_json
 from platform_api.cli.platform import AsJson, settings_of_process
 
 if TYPE_CHECKING:
@@ -72,14 +72,17 @@ async def _chat(request: "ChatRequest", task: str | None, *, explain: bool, as_j
 
 
 def _show_failure(error: "BridgeError", *, explain: bool, as_json: bool) -> int:
+    from bridge.errors import ConfigurationError, UnknownModelError
+
     record = cast("CallRecord | None", error.call)
+    code = INVALID if isinstance(error, ConfigurationError | UnknownModelError) else FAILED
     if as_json:
         facts = {} if record is None else call_json(record)
         print_json({"error": {"class": error.error_class, "message": str(error)}, **facts})
-        return FAILED
+        return code
     if record is not None and explain:
         explain_call(record)
-    raise CommandError(str(error), FAILED) from error
+    raise CommandError(str(error), code) from error
 
 
 def list_models(
