@@ -10,7 +10,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, event, text
+from sqlalchemy import URL, Connection, event, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import ORMExecuteState, Session, SessionTransaction, UOWTransaction, with_loader_criteria
@@ -21,6 +21,7 @@ from platform_api.database.addresses import async_url
 from platform_api.database.tables.base import OrgScoped
 
 BUSY_TIMEOUT_S = 10
+COMMAND_LIMIT_S = 60.0
 _READS = "modelbridge_reads"
 _SET_TENANT = text("select set_config('app.org', :org, true), set_config('app.bypass', :bypass, true)")
 
@@ -60,11 +61,17 @@ class SessionSource:
 class Database:
     """One database, whatever its kind. Whoever makes it closes it."""
 
-    def __init__(self, address: str, *, pool_size: int = 15) -> None:
+    def __init__(self, address: str, *, pool_size: int = 15, command_limit_s: float | None = COMMAND_LIMIT_S) -> None:
+        """Open nothing yet. On PostgreSQL a statement may take `command_limit_s`; None: as long as it likes.
+
+        The limit is also what frees a connection whose statement was cancelled at a moment that asyncpg misses.
+        """
         url = async_url(address)
         self.is_sqlite = url.get_backend_name() == "sqlite"
         self.url = url
-        self.engine = _sqlite_engine(url, pool_size) if self.is_sqlite else _postgres_engine(url, pool_size)
+        self.engine = (
+            _sqlite_engine(url, pool_size) if self.is_sqlite else _postgres_engine(url, pool_size, command_limit_s)
+        )
 
     def for_org(self, org_id: UUID) -> SessionSource:
         """Sessions of one tenant."""
@@ -84,8 +91,11 @@ class Database:
         await self.engine.dispose()
 
 
-def _postgres_engine(url: Any, pool_size: int) -> AsyncEngine:  # a URL or text, as SQLAlchemy takes both
-    return create_async_engine(url, pool_size=pool_size, max_overflow=0, pool_pre_ping=True, pool_timeout=10)
+def _postgres_engine(url: URL, pool_size: int, command_limit_s: float | None) -> AsyncEngine:
+    limits = {"command_timeout": command_limit_s}
+    return create_async_engine(
+        url, connect_args=limits, pool_size=pool_size, max_overflow=0, pool_pre_ping=True, pool_timeout=10
+    )
 
 
 def _sqlite_engine(url: Any, pool_size: int) -> AsyncEngine:  # a URL or text, as SQLAlchemy takes both

@@ -38,7 +38,7 @@ def upgrade(address: str, revision: str = "head") -> None:
     """Migrate the database at `address` forward; for the command line and other callers without an event loop."""
 
     async def migrate() -> None:
-        database = Database(address)
+        database = Database(address, command_limit_s=None)  # an index on a large table takes its time
         try:
             await upgrade_database(database, revision)
         finally:
