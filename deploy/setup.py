@@ -103,6 +103,7 @@ def run(*command: str | Path, may_fail: bool = False) -> int:
         if os.environ.get(pip_name):
             environment.setdefault(uv_name, os.environ[pip_name])
     environment.setdefault("UV_LINK_MODE", "copy")
+    environment.setdefault("UV_SYSTEM_CERTS", "true")
     done = subprocess.run([str(part) for part in command], env=environment, check=not may_fail)
     return done.returncode
 
