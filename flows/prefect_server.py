@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from flows import private_postgres
+from flows.child_process import end_with_parent
 from flows.private_postgres import PrivatePostgres
 
 log = logging.getLogger(__name__)
@@ -73,7 +74,10 @@ def _place(home: Path | None) -> dict[str, str]:
 
 
 class PrefectServer:
-    """One child. `start` returns at once; `wait_until_ready` when it answers (7 s, 20 s the first time)."""
+    """One child. `start` returns at once; `wait_until_ready` when it answers (7 s, 20 s the first time).
+
+    Should this process be killed, the kernel ends the child (Linux; `start` belongs on a thread that lives as long).
+    """
 
     def __init__(self, home: Path, *, port: int = 0, database_url: str | None = None) -> None:
         """Everything is kept below `home`. Port 0 takes a free one. Without `database_url` a private one is made."""
@@ -121,6 +125,7 @@ class PrefectServer:
                 stderr=sink,
                 env=environment,
                 process_group=0,
+                preexec_fn=end_with_parent(),
             )
 
     async def wait_until_ready(self, timeout_s: float = READY_LIMIT_S) -> None:

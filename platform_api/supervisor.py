@@ -5,20 +5,19 @@ A child whose supervisor is killed is ended by the kernel (Linux) instead of bei
 """
 
 import asyncio
-import ctypes
 import logging
 import os
 import signal
 import socket
-import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from flows.child_process import end_with_parent
+
 logger = logging.getLogger(__name__)
 
-PR_SET_PDEATHSIG = 1
 RESTARTS = 5
 """How often a child that falls is started again before the supervisor gives up on it."""
 
@@ -86,7 +85,7 @@ async def _spawn(spec: ChildSpec) -> asyncio.subprocess.Process:
             stderr=log,
             env=dict(spec.environment),
             process_group=0,
-            preexec_fn=_end_with_parent if sys.platform == "linux" else None,
+            preexec_fn=end_with_parent(),
         )
 
 
@@ -99,11 +98,6 @@ async def _end(process: asyncio.subprocess.Process, grace_s: float) -> None:
         except TimeoutError:
             os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
-
-
-def _end_with_parent() -> None:
-    """Runs in the child before the program starts: ask the kernel for SIGTERM when the parent dies."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def free_port() -> int:
