@@ -164,3 +164,14 @@ def test_doctor_names_what_is_off_and_why(tmp_path: Path) -> None:
 
     assert found["provider openai"]["detail"] == "OPENAI_API_KEY is not set"
     assert found["provider local"]["state"] == "ok"
+
+
+@pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_example_runs_offline_on_the_local_model(tmp_path: Path, example: Path) -> None:
+    given = ("-i", "ticket=My invoice is wrong") if example.stem == "support_triage" else ()
+
+    answer = Shell(tmp_path).json("run", str(example), *given)
+
+    assert answer["status"] == "succeeded"
+    assert "local/smollm2" in {step["model"] for step in answer["steps"].values()}
+    assert answer["cost_usd"] == 0
