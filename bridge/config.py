@@ -16,6 +16,8 @@ from bridge.errors import ConfigurationError
 
 Policy = Literal["fastest", "cheapest", "best", "balanced", "priority", "weighted", "round_robin", "least_busy"]
 Dialect = Literal["openai", "anthropic", "gemini", "cohere", "ollama"]
+SPOKEN_DIALECTS: frozenset[str] = frozenset({"openai", "ollama"})
+"""The dialects there is an adapter for; a provider of another one is off, and says so."""
 CacheMode = Literal["exact", "off"]
 Capability = Literal["chat", "stream", "tools", "json_schema", "json_object", "vision", "reasoning", "embeddings"]
 
