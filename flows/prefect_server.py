@@ -59,6 +59,8 @@ class PrefectServerError(Exception):
 
 def prepare_process(api_url: str, home: Path | None = None) -> None:
     """Fill in Prefect's settings for this process, before Prefect is imported. What is set already stays."""
+    if home is not None:
+        home.mkdir(parents=True, exist_ok=True)
     for name, value in {**CLIENT, **_place(home)}.items():
         os.environ.setdefault(name, value)
     os.environ["PREFECT_API_URL"] = api_url

@@ -14,20 +14,26 @@ from platform_api.structured_logging import configure_logging
 log = logging.getLogger(__name__)
 
 POLL_S = 0.25
+WAIT_S = 60.0
+"""How long a worker waits for a Prefect API that is still starting."""
 
 
-def run_process(settings: Settings, *, pool: str, ready_file: Path | None = None) -> int:
-    """Take runs from `pool` until SIGTERM or SIGINT. 0 when it ended in order."""
+def run_process(settings: Settings, *, pool: str, wait_s: float = WAIT_S, ready_file: Path | None = None) -> int:
+    """Take runs from `pool` until SIGTERM or SIGINT. 0 when it ended in order.
+
+    Raises:
+        ConnectionError: Prefect's API does not answer within `wait_s`.
+    """
     from flows.prefect_server import prepare_process
 
     configure_logging(settings.log_level)
     assert settings.prefect_api_url is not None
     prepare_process(settings.prefect_api_url, settings.home / "prefect-client")
-    asyncio.run(_work(settings, settings.prefect_api_url, pool, ready_file))
+    asyncio.run(_work(settings, settings.prefect_api_url, pool, wait_s, ready_file))
     return 0
 
 
-async def _work(settings: Settings, api_url: str, pool: str, ready_file: Path | None) -> None:
+async def _work(settings: Settings, api_url: str, pool: str, wait_s: float, ready_file: Path | None) -> None:
     from flows.prefect_deployments import PrefectDeployments
     from flows.warm_worker import run_worker
     from platform_api.database.session import Database
@@ -35,7 +41,11 @@ async def _work(settings: Settings, api_url: str, pool: str, ready_file: Path | 
     from platform_api.migrations.runner import upgrade_database
     from platform_api.wiring import open_runtime
 
-    await _wait_for(api_url)
+    try:
+        async with asyncio.timeout(wait_s):
+            await _wait_for(api_url)
+    except TimeoutError as error:
+        raise ConnectionError(f"no Prefect API answers at {api_url}") from error
     async with PrefectDeployments(api_url, pool=pool) as deployments:
         await deployments.ensure_deployment()
     database = Database(settings.database_url)

@@ -144,12 +144,17 @@ async def _show_demo(platform: "LocalPlatform", owner: "LocalOwner", *, as_json:
 def serve(host: Host = None, port: Port = None) -> int:
     """Run the API, with its inline lane, in this process."""
     from platform_api.api_process import serve_api
+    from platform_api.supervisor import is_port_free
 
-    return serve_api(settings_of_process(host=host, port=port))
+    settings = settings_of_process(host=host, port=port)
+    if not is_port_free(settings.host, settings.port):
+        raise CommandError(f"port {settings.port} on {settings.host} is taken; choose another with --port", INVALID)
+    return serve_api(settings)
 
 
 def worker(
     pool: Annotated[str, typer.Option(help="The Prefect work pool to take runs from.")] = "modelbridge",
+    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for a Prefect API that is starting.")] = 60.0,
     ready_file: Annotated[Path | None, typer.Option(hidden=True)] = None,
 ) -> int:
     """Run flows of the durable lane; needs PREFECT_API_URL."""
@@ -158,7 +163,7 @@ def worker(
     settings = settings_of_process()
     if settings.prefect_api_url is None:
         raise CommandError("PREFECT_API_URL is not set: a worker takes its runs from a Prefect API", INVALID)
-    return run_process(settings, pool=pool, ready_file=ready_file)
+    return run_process(settings, pool=pool, wait_s=wait, ready_file=ready_file)
 
 
 def studio(

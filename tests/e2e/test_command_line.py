@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -135,6 +136,8 @@ def test_a_provider_that_fails_and_hangs_is_replaced_and_the_card_tells_the_stor
         (("chat", "balancd", "hi"), {}, 2, "did you mean 'balanced'"),
         (("chat", "openai/gpt-4o-mini", "hi"), {}, 1, "OPENAI_API_KEY"),
         (("worker",), {}, 2, "PREFECT_API_URL"),
+        (("worker", "--wait", "0"), {"PREFECT_API_URL": "http://127.0.0.1:9/api"}, 4, "no Prefect API answers"),
+        (("serve",), {"DATABASE_URL": "postgresql://app@127.0.0.1:9/none"}, 4, "cannot be reached"),
         (("db", "upgrade"), {"DATABASE_URL": "postgresql://app@127.0.0.1:9/none"}, 4, "cannot be reached"),
         (("run", "--nonsense"), {}, 2, "nonsense"),
         (("models", "--alias", "nobody"), {}, 2, "nobody"),
@@ -149,6 +152,18 @@ def test_trouble_is_one_clear_line_and_its_own_exit_code(
     assert told in done.stderr
     assert "Traceback" not in done.stderr
     assert len(done.stderr.strip().splitlines()) <= 2
+
+
+def test_serve_on_a_taken_port_is_one_line_and_exit_2(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+
+        done = Shell(tmp_path)("serve", "--port", port)
+
+    assert done.returncode == 2
+    assert done.stderr.strip() == f"port {port} on 127.0.0.1 is taken; choose another with --port"
 
 
 def test_the_catalogue_the_route_and_the_schema_are_json_on_request(tmp_path: Path) -> None:
