@@ -100,13 +100,6 @@ async def _end(process: asyncio.subprocess.Process, grace_s: float) -> None:
             await process.wait()
 
 
-def free_port() -> int:
-    """A loopback port nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def is_port_free(host: str, port: int) -> bool:
     """May we listen there? True for port 0."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from platform_api.supervisor import ChildSpec, Supervisor, free_port, is_port_free
+from platform_api.supervisor import ChildSpec, Supervisor, is_port_free
+from tests.support.peers import free_port
 
 pytestmark = pytest.mark.peer
 
