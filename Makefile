@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SETUP := $(PYTHON) deploy/setup.py
 
-.PHONY: setup setup-run up test check fast bench lock clean
+.PHONY: setup setup-run up test chaos check fast bench lock clean
 
 setup: ## the whole environment, tests included
 	@$(SETUP) test
@@ -26,6 +26,9 @@ fast: setup ## the tests that need no server, under 30 s
 
 test: setup ## the whole suite, on real PostgreSQL, Redis, Prefect, Chromium and the local model
 	@$(BIN)/pytest tests
+
+chaos: setup ## workers stopped for a minute and killed, with the real lease; about 4 minutes
+	@$(BIN)/pytest tests -m chaos
 
 bench: setup ## figures beside their goals
 	@$(BIN)/python -m benchmarks
