@@ -22,7 +22,7 @@ check: setup ## format, lint, types, imports, architecture and unit tests
 	@$(BIN)/pytest -q tests/architecture tests/unit --durations=5
 
 fast: setup ## the tests that need no server, under 30 s
-	@$(BIN)/pytest -q tests/architecture tests/unit tests/contract
+	@$(BIN)/pytest -q -m "not peer" tests/architecture tests/unit tests/contract
 
 test: setup ## the whole suite, on real PostgreSQL, Redis, Prefect, Chromium and the local model
 	@$(BIN)/pytest tests
