@@ -6,11 +6,12 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Request
 
 from bridge.identifiers import new_id
-from platform_api.auth.caller import Db, Now, Sessions, require
+from platform_api.auth.caller import Now, Sessions, require
 from platform_api.auth.principals import Caller
 from platform_api.budgets import service
 from platform_api.budgets.ledger import SqlBudgetLedger
 from platform_api.budgets.schemas import BudgetItem, NewBudget
+from platform_api.drained import Drained
 from platform_api.paging import Page
 
 router = APIRouter(prefix="/api/budgets", tags=["budgets"])
@@ -38,10 +39,11 @@ async def create_budget(
     return item
 
 
-@router.get("", operation_id="budget_list")
-async def list_budgets(caller: BudgetReader, db: Db, now: Now) -> Page[BudgetItem]:
+@router.get("", operation_id="budget_list", dependencies=[Drained])
+async def list_budgets(caller: BudgetReader, sessions: Sessions, now: Now) -> Page[BudgetItem]:
     """All budgets with what is spent, held and left in their present windows."""
-    return Page(items=await service.list_budgets(db, caller.org_id, now=now))
+    async with sessions.read() as db:
+        return Page(items=await service.list_budgets(db, caller.org_id, now=now))
 
 
 @router.delete("/{budget_id}", status_code=204, operation_id="budget_delete")

@@ -1,30 +1,22 @@
 """Usage and calls over HTTP. What this process has journalled is stored first, so an answer is never behind itself."""
 
 from datetime import UTC, date, datetime, timedelta
-from typing import Annotated, cast
+from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Query
 
 from platform_api.auth.caller import Now, Sessions, require
 from platform_api.auth.principals import Caller
+from platform_api.drained import Drained
 from platform_api.errors import FieldProblem, InvalidError
 from platform_api.usage import service
-from platform_api.usage.drain import UsageDrain
 from platform_api.usage.schemas import CallDetail, UsageReport
 
 router = APIRouter(tags=["usage"])
 
 UsageReader = Annotated[Caller, Depends(require("usage:read"))]
 CallReader = Annotated[Caller, Depends(require("call:read"))]
-
-
-async def drained(request: Request) -> None:
-    """Store what this process has journalled so far."""
-    await cast("UsageDrain", request.app.state.drain).flush()
-
-
-Drained = Depends(drained)
 
 
 @router.get("/api/billing/usage", operation_id="usage_report", dependencies=[Drained])
