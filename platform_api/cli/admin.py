@@ -58,11 +58,13 @@ async def _create_organization(name: str, owner: str) -> "MadeOwner":
     from bridge.clock import SystemClock
     from platform_api.database.session import Database
     from platform_api.errors import ApiError
+    from platform_api.migrations.runner import upgrade_database
     from platform_api.organizations import service
     from platform_api.security.credentials import Passwords
 
     database = Database(settings_of_process().database_url)
     try:
+        await upgrade_database(database)
         return await service.create_organization(
             database, Passwords(), name=name, owner_email=owner, now=SystemClock().now()
         )
@@ -78,11 +80,13 @@ async def _reset_password(email: str, password: str) -> bool:
     from platform_api.auth.sign_in import reset_password as set_password
     from platform_api.database.session import Database
     from platform_api.errors import ApiError
+    from platform_api.migrations.runner import upgrade_database
     from platform_api.security.root_secret import root_secret
 
     settings = settings_of_process()
     database = Database(settings.database_url)
     try:
+        await upgrade_database(database)
         return await set_password(
             Identity.build(settings, database, SystemClock(), root_secret(settings)), email, password
         )

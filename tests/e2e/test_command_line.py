@@ -174,6 +174,12 @@ def test_the_catalogue_the_route_and_the_schema_are_json_on_request(tmp_path: Pa
     assert shell.json("schema")["type"] == "object"
 
 
+def test_an_organisation_can_be_made_before_anything_else(tmp_path: Path) -> None:
+    made = Shell(tmp_path).json("admin", "create-org", "Acme", "--owner", "owner@acme.example")
+
+    assert made["api_key"].startswith("mb_live_")
+
+
 def test_doctor_names_what_is_off_and_why(tmp_path: Path) -> None:
     found = {one["what"]: one for one in Shell(tmp_path).json("doctor")["findings"]}
 
