@@ -4,15 +4,14 @@ import signal
 import subprocess
 import sys
 import time
-from datetime import UTC, datetime
+from dataclasses import replace
 from pathlib import Path
 
-from bridge.call_record import AttemptRecord, BudgetScope, CallContext, CallRecord, Lease
-from bridge.chat import Usage
+from bridge.call_record import BudgetScope, CallRecord, Lease
 from platform_api.usage.journal import Journal, dead_writers, decode_call, encode_frame, read_frames, segments
+from tests.support.money import made_call
 
 ROOT = Path(__file__).parents[3]
-NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
 WRITER = """
 import sys
@@ -28,38 +27,9 @@ for number in range(10_000_000):
 
 
 def call(call_id: str) -> CallRecord:
-    attempt = AttemptRecord(
-        attempt_id=f"{call_id}-a",
-        deployment="acme/m",
-        provider="acme",
-        model="acme/m",
-        started_at=NOW,
-        duration_ms=12.5,
-        ttft_ms=None,
-        outcome="succeeded",
-        error_class=None,
-        error_message=None,
-        status=200,
-        usage=Usage(10, 20),
-        cost_nano_usd=1234,
-        provider_cost_nano_usd=None,
-        price=None,
-        is_estimated=False,
-    )
-    return CallRecord(
-        call_id=call_id,
-        context=CallContext(org_id="o"),
-        requested="balanced",
-        alias="balanced",
-        decision=None,
-        attempts=(attempt,),
-        status="succeeded",
-        cache="off",
-        is_stream=False,
-        started_at=NOW,
-        finished_at=NOW,
-        leases=(Lease("l", "b", BudgetScope("org", "o"), 5000),),
-    )
+    made = made_call("o", cost_nano_usd=1234, leases=[Lease("l", "b", BudgetScope("org", "o"), 5000)])
+    attempt = replace(made.attempts[0], attempt_id=f"{call_id}-a")
+    return replace(made, call_id=call_id, attempts=(attempt,))
 
 
 def test_what_was_recorded_is_read_back_whole(tmp_path: Path) -> None:
