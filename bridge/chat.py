@@ -25,7 +25,33 @@ class ImagePart:
     detail: Literal["auto", "low", "high"] | None = None
 
 
-ContentPart = TextPart | ImagePart
+@dataclass(frozen=True, slots=True)
+class DocumentPart:
+    """A document (PDF, mostly) by `https:` or `data:` URL."""
+
+    url: str
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AudioPart:
+    """A recording: base64 data and its format (`wav`, `mp3`)."""
+
+    data: str
+    format: str
+
+
+ContentPart = TextPart | ImagePart | DocumentPart | AudioPart
+
+
+@dataclass(frozen=True, slots=True)
+class ReasoningPart:
+    """A piece of a model's reasoning. Some providers sign it and want it back unchanged in the next turn."""
+
+    text: str
+    signature: str = ""
+    """Opaque; valid at the provider that made it only. With `is_redacted` it is all there is."""
+    is_redacted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +61,8 @@ class ToolCall:
     id: str
     name: str
     arguments: str
+    signature: str = ""
+    """The provider's opaque mark, sent back with the call (Gemini's thought signature)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +74,8 @@ class Message:
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str | None = None
     name: str | None = None
+    reasoning: tuple[ReasoningPart, ...] = ()
+    """Of an assistant's turn, as the provider gave it."""
 
     @classmethod
     def of(cls, role: Role, text: str) -> "Message":
@@ -145,6 +175,8 @@ class ChatResponse:
     usage: Usage | None
     tool_calls: tuple[ToolCall, ...] = ()
     reasoning: str = ""
+    reasoning_parts: tuple[ReasoningPart, ...] = ()
+    """The same reasoning in the provider's pieces, where it signs them."""
     refusal: str = ""
     model: str = ""
     logprobs: JsonObject | None = None
@@ -160,6 +192,7 @@ class ToolCallDelta:
     id: str | None = None
     name: str | None = None
     arguments: str = ""
+    signature: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +201,8 @@ class StreamChunk:
 
     text: str = ""
     reasoning: str = ""
+    reasoning_parts: tuple[ReasoningPart, ...] = ()
+    """Signed pieces that have come to their end; their text was in `reasoning` before."""
     refusal: str = ""
     tool_calls: tuple[ToolCallDelta, ...] = ()
     finish_reason: FinishReason | None = None

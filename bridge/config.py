@@ -9,17 +9,46 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, SecretStr, ValidationError
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, SecretStr, ValidationError
 
 from bridge.config_problems import problems_of
 from bridge.errors import ConfigurationError
 
-Policy = Literal["fastest", "cheapest", "best", "balanced", "priority", "weighted", "round_robin", "least_busy"]
+Policy = Literal[
+    "fastest",
+    "cheapest",
+    "best",
+    "balanced",
+    "priority",
+    "weighted",
+    "round_robin",
+    "least_busy",
+    "latency",
+    "geo",
+    "semantic",
+    "cascade",
+    "experiment",
+]
 Dialect = Literal["openai", "anthropic", "gemini", "cohere", "ollama"]
 SPOKEN_DIALECTS: frozenset[str] = frozenset({"openai", "ollama"})
 """The dialects there is an adapter for; a provider of another one is off, and says so."""
-CacheMode = Literal["exact", "off"]
-Capability = Literal["chat", "stream", "tools", "json_schema", "json_object", "vision", "reasoning", "embeddings"]
+CacheMode = Literal["exact", "semantic", "off"]
+"""`semantic` looks for the same request first, then for one that means the same."""
+Capability = Literal[
+    "chat",
+    "stream",
+    "tools",
+    "json_schema",
+    "json_object",
+    "vision",
+    "documents",
+    "audio",
+    "reasoning",
+    "embeddings",
+    "rerank",
+    "prefill",
+]
+"""`prefill`: continues an answer that the request begins."""
 
 _UNSET_REFERENCE = re.compile(r"^\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}$")
 PRICE_LIMIT_USD_PER_MTOK = 100_000.0
@@ -43,6 +72,7 @@ class CredentialConfig(Frozen):
     api_key: SecretStr | None = Field(default=None, description="None: the provider asks for no key.")
     region: str | None = Field(default=None, min_length=1, max_length=40, description="Where requests are served.")
     weight: float = Field(default=1.0, ge=0, le=1000, description="Share of traffic among equals.")
+    spare_keys: tuple[SecretStr, ...] = Field(default=(), description="Used in turn when a key is refused or spent.")
 
     @property
     def missing_key_variable(self) -> str | None:
@@ -56,6 +86,14 @@ class CredentialConfig(Frozen):
         return None if self.api_key is None else self.api_key.get_secret_value()
 
 
+class RateConfig(Frozen):
+    """What a provider allows one deployment. None: no limit known."""
+
+    requests_per_minute: float | None = Field(default=None, gt=0)
+    tokens_per_minute: float | None = Field(default=None, gt=0, description="Input and output together.")
+    in_flight: int | None = Field(default=None, ge=1, description="Calls at the same time.")
+
+
 class ProviderConfig(CredentialConfig):
     """One provider. `dialect` and `base_url` may be left out for providers known by name."""
 
@@ -63,6 +101,7 @@ class ProviderConfig(CredentialConfig):
     headers: dict[str, str] = Field(default_factory=dict[str, str], description="Sent with every request.")
     timeout_s: float = Field(default=60.0, gt=0, le=3600, description="Limit of one attempt.")
     enabled: bool = Field(default=True, description="False: none of its models is a candidate.")
+    limits: RateConfig = Field(default_factory=RateConfig, description="For each of its deployments.")
     prices_of: str | None = Field(default=None, description="The genai-prices provider whose models and prices apply.")
     sites: dict[str, CredentialConfig] = Field(
         default_factory=dict[str, CredentialConfig],
@@ -87,6 +126,7 @@ class ModelConfig(Frozen):
     quality: float | None = Field(default=None, ge=0, le=1, description="Prior until own scores exist.")
     regions: frozenset[str] | None = Field(default=None, description="Where it is served.")
     deprecated_on: date | None = None
+    tags: frozenset[str] | None = Field(default=None, description="Own words that aliases may ask for.")
     alias_default: bool | None = Field(default=None, description="Is it a candidate of the built-in aliases?")
 
 
@@ -97,6 +137,70 @@ class ScoreWeights(Frozen):
     latency: float = Field(default=0.0, ge=0)
     quality: float = Field(default=0.0, ge=0)
     reliability: float = Field(default=0.0, ge=0)
+
+
+class RampConfig(Frozen):
+    """A scheduled change of `weights`: from the alias's own to these, in even steps of time."""
+
+    to: dict[str, float] = Field(description="By candidate.")
+    starts_at: AwareDatetime
+    ends_at: AwareDatetime
+    steps: int = Field(default=10, ge=1, le=1000)
+
+
+class GeoConfig(Frozen):
+    """For `geo`: where the caller is when the request does not say, and what may leave a region."""
+
+    home: str | None = Field(default=None, description="Region that distances count from.")
+    is_strict: bool = Field(default=False, description="True: what serves elsewhere is no candidate (residency).")
+
+
+class IntentConfig(Frozen):
+    """For `semantic`: what a prompt of this kind sounds like, and who answers it."""
+
+    examples: tuple[str, ...] = Field(min_length=1)
+    candidates: tuple[str, ...] = Field(min_length=1, description="Of the alias's candidates.")
+    threshold: float = Field(default=0.35, ge=-1, le=1, description="Least cosine similarity to the nearest example.")
+
+
+class CascadeConfig(Frozen):
+    """For `cascade`: when the answer of a cheaper model is passed over and the next one is asked."""
+
+    min_chars: int = Field(default=1, ge=0, description="A shorter answer escalates.")
+    refusal_patterns: tuple[str, ...] = Field(default=(), description="Regular expressions; a match escalates.")
+    min_mean_logprob: float | None = Field(default=None, le=0, description="Lower confidence escalates.")
+    on_length: bool = Field(default=True, description="An answer cut by the token limit escalates.")
+    max_escalations: int = Field(default=2, ge=1, le=10)
+
+
+class ExperimentConfig(Frozen):
+    """For `experiment`: arms with their shares; an assignment sticks to its unit."""
+
+    name: str = Field(min_length=1)
+    arms: dict[str, float] = Field(min_length=2, description="Candidate -> share; only the ratio matters.")
+    unit: Literal["request", "user", "key", "conversation"] = "user"
+
+
+class AffinityConfig(Frozen):
+    """Keeps a conversation at one deployment while its cached prompt is cheaper to read there."""
+
+    ttl_s: float = Field(default=3600.0, gt=0)
+
+
+class HedgeConfig(Frozen):
+    """Opt-in: a second target is asked when the first is slower than it usually is."""
+
+    quantile: float = Field(default=0.95, gt=0, lt=1, description="Of the first target's time to first token.")
+    max_share: float = Field(default=0.05, gt=0, le=1, description="Of all calls; a token bucket.")
+    burst: float = Field(default=5.0, ge=1)
+
+
+class SemanticCacheConfig(Frozen):
+    """For `cache: semantic`."""
+
+    threshold: float = Field(default=0.95, gt=0, le=1, description="Least cosine similarity of the prompts.")
+    max_messages: int = Field(default=3, ge=1, description="Longer conversations are not looked up.")
+    max_entries: int = Field(default=1000, ge=1, le=100_000, description="Per organisation and alias.")
 
 
 class AliasConfig(Frozen):
@@ -122,6 +226,19 @@ class AliasConfig(Frozen):
     score_weights: ScoreWeights | None = Field(
         default=None, description="For `balanced`: None lets price alone decide."
     )
+    tags: frozenset[str] = Field(default=frozenset(), description="A candidate must have all of these.")
+    may_drop: frozenset[str] = Field(
+        default=frozenset(), description="Request features (`seed`, `logprobs`) that may go unheeded."
+    )
+    ramp: RampConfig | None = None
+    geo: GeoConfig | None = None
+    intents: dict[str, IntentConfig] = Field(default_factory=dict[str, IntentConfig])
+    cascade: CascadeConfig | None = None
+    experiment: ExperimentConfig | None = None
+    affinity: AffinityConfig | None = None
+    hedge: HedgeConfig | None = None
+    semantic_cache: SemanticCacheConfig = Field(default_factory=SemanticCacheConfig)
+    rescue: Literal["continue", "off"] | None = Field(default=None, description="None: as `streams.rescue` says.")
 
 
 class RetryConfig(Frozen):
@@ -140,6 +257,9 @@ class StreamConfig(Frozen):
 
     ttft_s: float = Field(default=10.0, gt=0, description="First content must have come by then.")
     idle_s: float = Field(default=20.0, gt=0, description="Longest silence inside an answer.")
+    rescue: Literal["continue", "off"] = Field(
+        default="continue", description="After the first content: may another target take a cut answer up?"
+    )
 
 
 class BreakerConfig(Frozen):
@@ -163,6 +283,13 @@ class CacheConfig(Frozen):
     ttl_s: float = Field(default=3600.0, gt=0)
     deterministic_ttl_s: float = Field(default=86_400.0, gt=0, description="For temperature 0.")
     max_entries: int = Field(default=10_000, ge=1)
+
+
+class HealthConfig(Frozen):
+    """Probes of deployments that nobody calls."""
+
+    probe_after_s: float = Field(default=300.0, gt=0, description="Without traffic for so long, a probe is due.")
+    is_active: bool = Field(default=False, description="True: probe in the background.")
 
 
 class DefaultsConfig(Frozen):
@@ -189,6 +316,7 @@ class BridgeConfig(Frozen):
     streams: StreamConfig = Field(default_factory=StreamConfig)
     breaker: BreakerConfig = Field(default_factory=BreakerConfig)
     cache: CacheConfig = Field(default_factory=CacheConfig)
+    health: HealthConfig = Field(default_factory=HealthConfig)
     defaults: DefaultsConfig = Field(default_factory=DefaultsConfig)
 
     @classmethod

@@ -8,7 +8,7 @@ the response head, so that nobody pays for an answer that nobody waits for.
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 import aiohttp
 import msgspec
@@ -33,12 +33,14 @@ DNS_TTL_S = 60
 
 @dataclass(frozen=True, slots=True)
 class WireRequest:
-    """One POST in a provider's dialect. `path` is relative to the deployment's base URL."""
+    """One request in a provider's dialect. `path` is relative to the deployment's base URL."""
 
     path: str
     body: JsonObject
+    """Not sent by a GET."""
     headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     """Credentials and the dialect's own headers."""
+    method: Literal["POST", "GET"] = "POST"
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,9 +149,10 @@ class HttpTransport:
         self, request: WireRequest, target: Endpoint, wait: aiohttp.ClientTimeout, encoding: str
     ) -> aiohttp.ClientResponse:
         headers = {"content-type": "application/json", "accept-encoding": encoding, **request.headers}
-        return await self._opened().post(
+        return await self._opened().request(
+            request.method,
             url_of(target, request.path),
-            data=_encoded(request.body, target),
+            data=_encoded(request.body, target) if request.method == "POST" else None,
             headers=headers,
             timeout=wait,
             allow_redirects=False,

@@ -8,6 +8,11 @@ import pytest
 from tests.support.peers import PostgresPeer, running_postgres, running_redis
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--split-bytes SEED`: where recorded streams are cut."""
+    parser.addoption("--split-bytes", type=int, default=1, metavar="SEED", help="cut recorded streams elsewhere")
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresPeer]:
     """The session's PostgreSQL."""

@@ -40,6 +40,12 @@ class ChatAdapter(Protocol):
         """A fresh reader for one stream."""
         ...
 
+    def lacks(self, request: ChatRequest, target: Deployment) -> tuple[str, ...]:
+        """Features of the request that cannot be expressed there, by field name (`seed`, `logprobs`). The router
+        keeps such a request away, or leaves the feature out when the alias says so (`may_drop`).
+        """
+        ...
+
 
 class EmbeddingAdapter(Protocol):
     """One embeddings dialect."""

@@ -9,7 +9,7 @@ from bridge.chat import ChatRequest, ChatResponse
 from bridge.json_types import JsonObject
 from bridge.providers.compatible_vendors import vendor_of
 from bridge.providers.openai_chat_reply import response_of
-from bridge.providers.openai_chat_request import body_of
+from bridge.providers.openai_chat_request import body_of, lacks_of
 from bridge.providers.openai_chat_stream import OpenAiEventReader
 from bridge.providers.openai_endpoint import headers_for, path_for
 from bridge.transport import WireRequest
@@ -31,3 +31,6 @@ class OpenAiChat:
 
     def reader(self, target: Deployment) -> OpenAiEventReader:
         return OpenAiEventReader(target)
+
+    def lacks(self, request: ChatRequest, target: Deployment) -> tuple[str, ...]:
+        return lacks_of(request, vendor_of(target).quirks)

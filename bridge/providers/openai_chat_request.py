@@ -3,7 +3,17 @@
 import hashlib
 from typing import assert_never
 
-from bridge.chat import ChatRequest, ContentPart, ImagePart, JsonFormat, Message, TextPart, Tool
+from bridge.chat import (
+    AudioPart,
+    ChatRequest,
+    ContentPart,
+    DocumentPart,
+    ImagePart,
+    JsonFormat,
+    Message,
+    TextPart,
+    Tool,
+)
 from bridge.json_types import JsonObject, JsonValue
 from bridge.providers.compatible_vendors import Quirks
 
@@ -35,6 +45,25 @@ def body_of(request: ChatRequest, model_id: str, quirks: Quirks, *, stream: bool
         body["stream"] = True
         body["stream_options"] = {"include_usage": True} if quirks.has_stream_options else None
     return {name: value for name, value in body.items() if value is not None and name not in quirks.unsupported}
+
+
+def lacks_of(request: ChatRequest, quirks: Quirks) -> tuple[str, ...]:
+    """What the request asks for and the vendor's API has no field for."""
+    asked = {
+        "seed": request.seed is not None and quirks.seed_field is None,
+        "stop": bool(request.stop),
+        "n": request.n > 1,
+        "logprobs": bool(request.logprobs) or request.top_logprobs is not None,
+        "frequency_penalty": request.frequency_penalty is not None,
+        "presence_penalty": request.presence_penalty is not None,
+        "parallel_tool_calls": request.parallel_tool_calls is False and bool(request.tools),
+        "reasoning_effort": request.reasoning_effort is not None,
+        "temperature": request.temperature is not None,
+        "top_p": request.top_p is not None,
+    }
+    return tuple(
+        name for name, is_asked in asked.items() if is_asked and (name == "seed" or name in quirks.unsupported)
+    )
 
 
 def message_of(message: Message, quirks: Quirks) -> Body:
@@ -71,6 +100,10 @@ def _part_of(part: ContentPart) -> JsonObject:
             return {"type": "image_url", "image_url": {"url": url}}
         case ImagePart(url, detail):
             return {"type": "image_url", "image_url": {"url": url, "detail": detail}}
+        case DocumentPart(url, name):
+            return {"type": "file", "file": {"file_data": url, "filename": name or "document.pdf"}}
+        case AudioPart(data, form):
+            return {"type": "input_audio", "input_audio": {"data": data, "format": form}}
         case _:
             assert_never(part)
 

@@ -62,7 +62,7 @@ def test_every_problem_is_reported_at_once_with_its_path_and_the_name_that_was_m
         "providers.openai.api_kye: unknown key; did you mean 'api_key'?",
         "providers.openai.sites.eu.regon: unknown key; did you mean 'region'?",
         "aliases.fast.policy: 'balancd' is not one of fastest, cheapest, best, balanced, priority, weighted,"
-        " round_robin, least_busy; did you mean 'balanced'?",
+        " round_robin, least_busy, latency, geo, semantic, cascade, experiment; did you mean 'balanced'?",
         "aliases.fast.candidates: field required",
         "retry.max_per_target: input should be less than or equal to 5",
     }
