@@ -137,10 +137,15 @@ def _entry_of(priced: ModelEntry | Deployment) -> ModelEntry:
     return priced.entry if isinstance(priced, Deployment) else priced
 
 
-def _tokens(usage: Usage) -> PricedTokens:
-    """The usage as genai-prices takes it. Parts larger than their whole are cut to it."""
+def _cache_parts(usage: Usage) -> tuple[int, int]:
+    """Input tokens read from and written to the provider's cache. Parts larger than their whole are cut to it."""
     written = min(max(usage.cache_write_tokens, 0), max(usage.input_tokens, 0))
-    read = min(max(usage.cached_tokens, 0), max(usage.input_tokens, 0) - written)
+    return min(max(usage.cached_tokens, 0), max(usage.input_tokens, 0) - written), written
+
+
+def _tokens(usage: Usage) -> PricedTokens:
+    """The usage as genai-prices takes it."""
+    read, written = _cache_parts(usage)
     return PricedTokens(
         input_tokens=max(usage.input_tokens, 0),
         cache_read_tokens=read or None,
@@ -159,8 +164,7 @@ def _covers(prices: ModelPrice, usage: Usage, model_id: str) -> bool:
 
 
 def _by_override(override: PriceOverride, usage: Usage) -> PricedUsage:
-    tokens = _tokens(usage)
-    read, written = int(tokens.reported_value("cache_read_tokens")), int(tokens.reported_value("cache_write_tokens"))
+    read, written = _cache_parts(usage)
     plain = max(usage.input_tokens, 0) - read - written
     total = (
         override.input_usd_per_mtok * plain
