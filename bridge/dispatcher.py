@@ -19,7 +19,7 @@ from bridge.catalog.prices import Prices
 from bridge.chat import ChatRequest, ChatResponse, StreamChunk
 from bridge.clock import Clock
 from bridge.config import BridgeConfig
-from bridge.decision import Decision, QualityEstimate, Snapshot
+from bridge.decision import Decision
 from bridge.errors import BudgetExceededError, SchemaViolationError
 from bridge.identifiers import NewId
 from bridge.json_types import JsonValue
@@ -31,6 +31,7 @@ from bridge.reservation import Reservation
 from bridge.routing.candidates import RequestFacts, ask
 from bridge.routing.no_route import no_route_error
 from bridge.routing.policy import decide, without
+from bridge.snapshots import Snapshots
 from bridge.structured_output import answered_json, re_ask, schema_problem, shaped_for
 
 AnswerT = TypeVar("AnswerT")
@@ -88,7 +89,7 @@ class Dispatcher:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._turns: dict[str, int] = {}
+        self._snapshots = Snapshots(parts.health, parts.quality, parts.clock)
 
     async def prepare(self, log: CallLog) -> Ready:
         """Everything up to the first attempt. Fills the log's alias, cache outcome and decision.
@@ -129,7 +130,7 @@ class Dispatcher:
         task = context.task or route.requested
         facts = RequestFacts(task, is_stream, is_budgeted, request.max_output_tokens, parts.clock.now())
         question = ask(request, route, facts, prices=parts.prices, defaults=parts.config.defaults)
-        snapshot = self._snapshot(route, context.org_id, task)
+        snapshot = self._snapshots.take(route, context, task)
         return decide(question, snapshot, seed=parts.rng.getrandbits(SEED_BITS), decision_id=parts.new_id())
 
     async def _afforded(self, ready: Ready, decision: Decision) -> Decision:
@@ -250,17 +251,6 @@ class Dispatcher:
             self._parts.health.observe(record, self._parts.clock.monotonic())
 
         return on_record
-
-    def _snapshot(self, route: Route, org_id: str, task: str) -> Snapshot:
-        parts = self._parts
-        turn = self._turns[route.requested] = self._turns.get(route.requested, -1) + 1
-        quality: dict[str, QualityEstimate] = {}
-        for option in (*route.candidates, *route.fallback):
-            estimate = parts.quality.estimate(org_id, task, option.entry)
-            if estimate is not None:
-                quality[option.entry.name] = estimate
-        states = parts.health.states(route.deployments(), parts.clock.monotonic())
-        return Snapshot(deployments=states, quality=quality, turn=turn)
 
     def _deadline_s(self, request: ChatRequest, route: Route) -> float:
         alias_s = route.rules.deadline_s if route.rules is not None else None

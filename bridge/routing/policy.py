@@ -85,7 +85,7 @@ def without(decision: Decision, reasons: Mapping[str, str]) -> Decision:
     return decide(question, decision.snapshot, seed=decision.seed, decision_id=decision.id)
 
 
-def policy_of(name: Policy) -> RoutingPolicy:  # noqa: PLR0911  # a table, with the checker watching that it is whole
+def policy_of(name: Policy) -> RoutingPolicy:  # noqa: C901, PLR0911  # a table; the checker watches that it is whole
     """The policy called `name`."""
     match name:
         case "priority":
@@ -100,6 +100,12 @@ def policy_of(name: Policy) -> RoutingPolicy:  # noqa: PLR0911  # a table, with 
             return simple_policies.cheapest
         case "fastest":
             return simple_policies.fastest
+        case "latency":
+            return simple_policies.latency
+        case "cascade":
+            return simple_policies.cascade
+        case "geo" | "semantic" | "experiment":
+            return simple_policies.priority
         case "best":
             return quality_policies.best
         case "balanced":

@@ -10,6 +10,8 @@ from bridge.decision import DeploymentState, Offer, QualityEstimate, RoutingQues
 UNMEASURED_TTFT_S = 1.0
 UNMEASURED_S_PER_TOKEN = 0.02
 """What an unmeasured deployment is taken to need until it was called."""
+LEAST_WEIGHT = 1e-6
+"""Of the largest one: so little is drawn of what has weight 0, and only where nothing else is left to draw."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,19 +83,47 @@ def scored(offer: Offer, position: int, question: RoutingQuestion, snapshot: Sna
     return Scored(offer, position, state, snapshot.quality.get(offer.model), latency_s)
 
 
-def two_choices(offers: Sequence[Scored], rng: random.Random) -> tuple[tuple[Scored, ...], dict[str, float]]:
+def two_choices(
+    offers: Sequence[Scored], rng: random.Random, weights: Sequence[float] | None = None
+) -> tuple[tuple[Scored, ...], dict[str, float]]:
     """Power of two choices among equals: draw two, the less loaded one goes first, the rest by load.
 
-    Also the exact probability with which each comes first. Source: Mitzenmacher, "The Power of Two Choices in
-    Randomized Load Balancing" (2001).
+    The two are drawn in proportion to `weights` when given. Also the exact probability with which each comes first.
+    Source: Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing" (2001).
     """
-    by_load = sorted(offers, key=lambda one: (one.load, one.position))
-    count = len(by_load)
-    if count == 1:
-        return tuple(by_load), {by_load[0].name: 1.0}
-    first = min(rng.sample(range(count), 2))
-    probability = {one.name: 2 * (count - 1 - rank) / (count * (count - 1)) for rank, one in enumerate(by_load)}
-    return (by_load[first], *by_load[:first], *by_load[first + 1 :]), probability
+    if len(offers) == 1:
+        return tuple(offers), {offers[0].name: 1.0}
+    least = LEAST_WEIGHT * max(weights, default=1.0) if weights is not None else 1.0
+    given = [1.0] * len(offers) if weights is None else [max(weight, least) or 1.0 for weight in weights]
+    by_load = sorted(zip(offers, given, strict=True), key=lambda pair: (pair[0].load, pair[0].position))
+    ranked, shares = [one for one, _ in by_load], [weight for _, weight in by_load]
+    total = sum(shares)
+    one = _place(shares, rng.random() * total, without=-1)
+    other = _place(shares, rng.random() * (total - shares[one]), without=one)
+    first = min(one, other)
+    behind = [shares[rank + 1 :] for rank in range(len(shares))]
+    probability = {
+        ahead.name: sum(_pair(share, other, total) for other in slower)
+        for ahead, share, slower in zip(ranked, shares, behind, strict=True)
+    }
+    return (ranked[first], *ranked[:first], *ranked[first + 1 :]), probability
+
+
+def _pair(one: float, other: float, total: float) -> float:
+    """Probability that these two are drawn, in either order, the second without the first."""
+    return one * other / total * (1 / (total - one) + 1 / (total - other))
+
+
+def _place(shares: Sequence[float], point: float, *, without: int) -> int:
+    """The place whose stretch of the line holds `point`, when one place is left out of it."""
+    found = -1
+    for place, share in enumerate(shares):
+        if place == without:
+            continue
+        found, point = place, point - share
+        if point < 0:
+            break
+    return found
 
 
 def near_best(

@@ -9,6 +9,7 @@ from bridge.routing.ranking import Ranking, Scored, near_best, two_choices
 
 NEAR_PRICE = 0.02
 NEAR_LATENCY = 0.10
+SHARED_LATENCY = 0.30
 """Within these shares of the best, offers count as equal and load decides."""
 
 
@@ -79,6 +80,31 @@ def fastest(offers: Sequence[Scored], question: RoutingQuestion, turn: int, rng:
     head, first = two_choices(near, rng)
     reasons = {one.name: _speed(one) for one in offers}
     return Ranking((*head, *rest), first, reasons)
+
+
+def latency(offers: Sequence[Scored], question: RoutingQuestion, turn: int, rng: random.Random) -> Ranking:
+    """Lowest predicted latency, but all that are about as quick share the traffic by weight and load."""
+    del question, turn
+    near, rest = near_best(offers, lambda one: one.latency_s, tolerance=SHARED_LATENCY)
+    head, first = two_choices(near, rng, [one.offer.weight for one in near])
+    return Ranking((*head, *rest), first, {one.name: _speed(one) for one in offers})
+
+
+def cascade(offers: Sequence[Scored], question: RoutingQuestion, turn: int, rng: random.Random) -> Ranking:
+    """Lowest expected cost first, unknown prices last: the order in which answers are asked for and judged."""
+    del question, turn, rng
+    order = tuple(sorted(offers, key=lambda one: (_cost(one), one.position)))
+    reasons = {one.name: f"step {step + 1}: {_price(one)}" for step, one in enumerate(order)}
+    return Ranking(order, {order[0].name: 1.0}, reasons)
+
+
+def _cost(one: Scored) -> float:
+    return math.inf if one.offer.cost_usd is None else one.offer.cost_usd
+
+
+def _price(one: Scored) -> str:
+    cost = one.offer.cost_usd
+    return "its price is unknown" if cost is None else f"${cost:.6f} expected for this request"
 
 
 def _speed(one: Scored) -> str:
