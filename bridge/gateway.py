@@ -17,10 +17,12 @@ from bridge.catalog.prices import Prices
 from bridge.chat import ChatRequest
 from bridge.clock import Clock, SystemClock
 from bridge.config import BridgeConfig
-from bridge.decision import Decision, DeploymentState
+from bridge.decision import Decision, DeploymentState, QualityEstimate
 from bridge.dispatcher import Dispatcher, Parts, Ready, parsed_answer
 from bridge.errors import BridgeError
 from bridge.identifiers import NewId, new_id
+from bridge.insights import Insights
+from bridge.learning.arbitrage import Yardstick
 from bridge.learning.quality import PriorQuality, QualitySource
 from bridge.relay import RelayedStream
 from bridge.reliability.failover import Failover
@@ -75,6 +77,8 @@ class Bridge:
         self._catalog.alias_defaults()  # loads the prices now, not under the first call
         self._aliases = Aliases(config, self._catalog, self._deployments)
         self._prices = Prices()
+        self._quality = quality or PriorQuality()
+        self._insights = Insights(clock, self._yardstick)
         self._health = HealthBook(config.breaker, rng)
         self._transports = default_transports(config, clock) if transports is None else dict(transports)
         self._dispatcher = Dispatcher(
@@ -88,13 +92,18 @@ class Bridge:
                 ),
                 runner=AttemptRunner(self._transports, self._prices, clock, new_id),
                 cache=ExactCache(state or MemoryStateStore(clock, max_entries=config.cache.max_entries), config.cache),
-                quality=quality or PriorQuality(),
+                quality=self._quality,
                 ledger=ledger,
                 clock=clock,
                 new_id=new_id,
                 rng=rng,
             )
         )
+
+    @property
+    def insights(self) -> Insights:
+        """What was learned from this process's calls: traffic, predictions, forecasts, savings."""
+        return self._insights
 
     @property
     def config(self) -> BridgeConfig:
@@ -198,6 +207,15 @@ class Bridge:
         route = self._aliases.resolve(name)
         return tuple(option.entry for option in (*route.candidates, *route.fallback) if option.off_reason is None)
 
+    def _yardstick(self, org_id: str) -> Yardstick:
+        def cost_of(entry: ModelEntry, input_tokens: int, output_tokens: int) -> int | None:
+            return self._prices.expected_nano_usd(entry, input_tokens, output_tokens, self._clock.now())
+
+        def quality_of(task: str, entry: ModelEntry) -> QualityEstimate | None:
+            return self._quality.estimate(org_id, task, entry)
+
+        return Yardstick(cost_of, quality_of, self._clock.now())
+
     def _log(self, request: ChatRequest, context: CallContext, *, is_stream: bool) -> CallLog:
         return CallLog(self._new_id(), request, context, is_stream=is_stream, clock=self._clock)
 
@@ -208,6 +226,8 @@ class Bridge:
         leases = () if ready is None else await ready.reservation.close(was_dispatched=bool(log.attempts))
         is_first = not log.is_closed
         record = log.close(status, leases, error)
+        if is_first:
+            self._insights.note(record, log.request)
         for sink in self._sinks if is_first else ():
             try:
                 sink.record(record)

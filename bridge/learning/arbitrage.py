@@ -1,7 +1,8 @@
 """The same for less: where the same model, or one as good, costs less for the calls that were really made.
 
-Prices are compared on the tenant's own mix of input, cached and output tokens, never on list prices alone. Quality is
-compared by bounds: the other model's lower bound must reach the used one's mean minus a tolerance.
+Prices are compared on the tenant's own calls, never on list prices alone; input counts as uncached at the other model,
+so that the saving is at least what is said. Quality is compared by bounds: the other model's lower bound must reach
+the used one's mean minus a tolerance.
 """
 
 from collections.abc import Callable, Iterable, Sequence
