@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Sequence
+from types import NoneType
 from typing import Any, cast, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -67,11 +68,16 @@ def _field_type(model: type[BaseModel], name: str) -> object:
 
 
 def _value_type(annotation: object) -> object:
-    arguments = get_args(annotation)
+    """The type of a map's values, or of a list's or tuple's items."""
+    arguments = [argument for argument in get_args(annotation) if argument is not Ellipsis]
     return arguments[-1] if arguments else None
 
 
 def _unwrapped(annotation: object) -> object:
-    """`Annotated[T, ...]` as T; other annotations as they are."""
+    """`Annotated[T, ...]` and `T | None` as T; other annotations as they are."""
     metadata = getattr(cast("Any", annotation), "__metadata__", None)
-    return get_args(annotation)[0] if metadata is not None else annotation
+    if metadata is not None:
+        return get_args(annotation)[0]
+    arguments = get_args(annotation)
+    is_optional = len(arguments) == 2 and arguments[1] is NoneType
+    return arguments[0] if is_optional else annotation
