@@ -65,6 +65,7 @@ class Bridge:
         rng: random.Random | None = None,
         state: StateStore | None = None,
         quality: QualitySource | None = None,
+        prices: Prices | None = None,
     ) -> None:
         clock = clock or SystemClock()
         rng = rng or random.Random()  # noqa: S311  # load spreading and jitter, no secrets
@@ -76,7 +77,7 @@ class Bridge:
         self._catalog = ModelCatalog(config, today=clock.now().date())
         self._catalog.alias_defaults()  # loads the prices now, not under the first call
         self._aliases = Aliases(config, self._catalog, self._deployments)
-        self._prices = Prices()
+        self._prices = prices or Prices()
         self._quality = quality or PriorQuality()
         self._insights = Insights(clock, self._yardstick)
         self._health = HealthBook(config.breaker, rng)
