@@ -1,0 +1,71 @@
+"""Prices that change during the day: the product's own, with the scenario's price events laid over them in time."""
+
+import bisect
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal
+
+from bridge.catalog.deployments import Deployment
+from bridge.catalog.entries import ModelEntry, PriceOverride
+from bridge.catalog.prices import PricedUsage, Prices
+from bridge.chat import Usage
+from bridge.simulation.conditions import events_at
+from bridge.simulation.scenario import WorldEvent
+
+
+class PriceSchedule(Prices):
+    """Prices everything at the moment that is asked for."""
+
+    def __init__(self, events: Sequence[WorldEvent], starts_at: datetime) -> None:
+        super().__init__()
+        self._events = tuple(event for event in events if event.kind == "price")
+        self._starts_at = starts_at
+        self._changes: dict[str, list[float]] = {}
+        self._entries: dict[tuple[str, int], tuple[ModelEntry, ModelEntry]] = {}
+
+    def cost(self, priced: ModelEntry | Deployment, usage: Usage, at: datetime) -> PricedUsage:
+        return super().cost(self.entry_at(priced, at), usage, at)
+
+    def worst_case_nano_usd(
+        self, priced: ModelEntry | Deployment, request_bytes: int, max_output_tokens: int, at: datetime
+    ) -> int | None:
+        return super().worst_case_nano_usd(self.entry_at(priced, at), request_bytes, max_output_tokens, at)
+
+    def expected_nano_usd(
+        self, priced: ModelEntry | Deployment, input_tokens: int, output_tokens: int, at: datetime
+    ) -> int | None:
+        return super().expected_nano_usd(self.entry_at(priced, at), input_tokens, output_tokens, at)
+
+    def entry_at(self, priced: ModelEntry | Deployment, at: datetime) -> ModelEntry:
+        """The model with the price that holds at `at`."""
+        entry = priced.entry if isinstance(priced, Deployment) else priced
+        if not self._events:
+            return entry
+        if entry.name not in self._changes:
+            mine = events_at(self._events, entry.name)
+            self._changes[entry.name] = sorted({moment for one in mine for moment in (one.from_s, one.until_s)})
+        at_s = (at - self._starts_at).total_seconds()
+        period = bisect.bisect_right(self._changes[entry.name], at_s)
+        known = self._entries.get((entry.name, period))
+        if known is None or known[0] is not entry:
+            known = self._entries[entry.name, period] = (entry, self._repriced(entry, at_s))
+        return known[1]
+
+    def _repriced(self, entry: ModelEntry, at_s: float) -> ModelEntry:
+        under_way = [one for one in events_at(self._events, entry.name) if one.from_s <= at_s < one.until_s]
+        if not under_way:
+            return entry
+        event = under_way[-1]
+        override = PriceOverride(
+            model=entry.name,
+            origin="scenario",
+            input_usd_per_mtok=Decimal(repr(event.input_usd_per_mtok)),
+            output_usd_per_mtok=Decimal(repr(event.output_usd_per_mtok)),
+        )
+        return replace(
+            entry,
+            price_override=override,
+            input_usd_per_mtok=event.input_usd_per_mtok,
+            output_usd_per_mtok=event.output_usd_per_mtok,
+        )
