@@ -44,6 +44,10 @@ class CallContext:
     task: str | None = None
     """What quality is measured for; the alias when None."""
     request_id: str | None = None
+    conversation: str | None = None
+    """What the calls of one conversation share; None: told from how the conversation begins."""
+    allowed_models: tuple[str, ...] | None = None
+    """What the caller may use: `provider/model`, `provider/*` or an alias. None: everything."""
 
 
 @dataclass(frozen=True, slots=True)

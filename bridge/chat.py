@@ -122,6 +122,8 @@ class RoutingOverrides:
     max_cost_usd: float | None = None
     max_latency_ms: float | None = None
     quality_floor: float | None = None
+    near: str | None = None
+    """Where the caller is, for `geo` and residency: `eu-west-1`, `de`, `eu`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -226,6 +226,12 @@ class AliasConfig(Frozen):
     score_weights: ScoreWeights | None = Field(
         default=None, description="For `balanced`: None lets price alone decide."
     )
+    exploration: float = Field(
+        default=0.0, ge=0, le=0.2, description="For `best`: share of calls that try another model; 0.02-0.05 is usual."
+    )
+    learned_weights: bool = Field(
+        default=False, description="Weights follow measured success and speed; `weights` is where they start."
+    )
     tags: frozenset[str] = Field(default=frozenset(), description="A candidate must have all of these.")
     may_drop: frozenset[str] = Field(
         default=frozenset(), description="Request features (`seed`, `logprobs`) that may go unheeded."

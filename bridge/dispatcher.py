@@ -28,14 +28,13 @@ from bridge.money import usd_number
 from bridge.reliability.failover import Failover, FailoverPlan
 from bridge.reliability.health_book import HealthBook
 from bridge.reservation import Reservation
-from bridge.routing.candidates import RequestFacts, ask
+from bridge.router import Router, RouterParts
 from bridge.routing.no_route import no_route_error
-from bridge.routing.policy import decide, without
-from bridge.snapshots import Snapshots
+from bridge.routing.policy import without
+from bridge.state_store import StateStore
 from bridge.structured_output import answered_json, re_ask, schema_problem, shaped_for
 
 AnswerT = TypeVar("AnswerT")
-SEED_BITS = 48
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +53,8 @@ class Parts:
     clock: Clock
     new_id: NewId
     rng: random.Random
+    state: StateStore | None = None
+    """Shared by processes; None: each has its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,18 @@ class Dispatcher:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._snapshots = Snapshots(parts.health, parts.quality, parts.clock)
+        self._router = Router(
+            RouterParts(
+                config=parts.config,
+                prices=parts.prices,
+                health=parts.health,
+                quality=parts.quality,
+                clock=parts.clock,
+                new_id=parts.new_id,
+                rng=parts.rng,
+                state=parts.state,
+            )
+        )
 
     async def prepare(self, log: CallLog) -> Ready:
         """Everything up to the first attempt. Fills the log's alias, cache outcome and decision.
@@ -111,7 +123,14 @@ class Dispatcher:
             return replace(ready, cached=cached)
         is_budgeted = await reservation.is_budgeted()
         request = self._limited(request, route, is_budgeted=is_budgeted)
-        log.decision = self.decided(request, context, route, is_stream=log.is_stream, is_budgeted=is_budgeted)
+        log.decision = self._router.decided(
+            request,
+            context,
+            route,
+            is_stream=log.is_stream,
+            is_budgeted=is_budgeted,
+            bound_to=await self._router.bound_to(route, log.request, context),
+        )
         if not log.decision.attempts:
             raise no_route_error(log.decision)
         ready = replace(
@@ -126,12 +145,7 @@ class Dispatcher:
         self, request: ChatRequest, context: CallContext, route: Route, *, is_stream: bool, is_budgeted: bool
     ) -> Decision:
         """The router's decision on the state of this moment."""
-        parts = self._parts
-        task = context.task or route.requested
-        facts = RequestFacts(task, is_stream, is_budgeted, request.max_output_tokens, parts.clock.now())
-        question = ask(request, route, facts, prices=parts.prices, defaults=parts.config.defaults)
-        snapshot = self._snapshots.take(route, context, task)
-        return decide(question, snapshot, seed=parts.rng.getrandbits(SEED_BITS), decision_id=parts.new_id())
+        return self._router.decided(request, context, route, is_stream=is_stream, is_budgeted=is_budgeted)
 
     async def _afforded(self, ready: Ready, decision: Decision) -> Decision:
         """The decision with its dearest attempt's money held, taken again without what the budget cannot bear.
@@ -181,6 +195,7 @@ class Dispatcher:
 
     async def keep(self, ready: Ready, log: CallLog, response: ChatResponse) -> None:
         """Store the answer for the next one who asks the same, where the alias says so."""
+        await self._router.answered(ready.route, log)
         rules = ready.route.rules
         if log.cache == "miss" and rules is not None:
             await self._parts.cache.keep(

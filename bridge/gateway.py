@@ -98,6 +98,7 @@ class Bridge:
                 clock=clock,
                 new_id=new_id,
                 rng=rng,
+                state=state,
             )
         )
 

@@ -10,7 +10,10 @@ from bridge.chat import Policy, RoutingOverrides
 from bridge.config import AliasConfig, BridgeConfig
 from bridge.config_problems import nearest
 from bridge.errors import ConfigurationError, UnknownModelError
+from bridge.geo import located
 
+MAX_REMEMBERED = 5000
+"""Names and lists of candidates whose routes are kept; callers may ask for any."""
 BUILT_IN: dict[str, Policy] = {"fastest": "fastest", "cheapest": "cheapest", "best": "best", "balanced": "balanced"}
 
 
@@ -23,6 +26,8 @@ class Option:
     off_reason: str | None
     weight: float | None = None
     """For `weighted`: replaces the deployments' own weight."""
+    listed_as: str = ""
+    """The candidate that it came from: itself, or an alias that was unfolded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +70,8 @@ class Aliases:
         self._config = config
         self._catalog = catalog
         self._deployments = deployments
+        self._routes: dict[str, Route] = {}
+        self._asked_for: dict[tuple[str, ...], tuple[Option, ...]] = {}
         problems = [problem for name in config.aliases for problem in self._problems(name)]
         if problems:
             text = "the aliases cannot be resolved:\n" + "\n".join(f"  {problem}" for problem in problems)
@@ -86,8 +93,8 @@ class Aliases:
         return replace(
             route,
             policy=overrides.policy or route.policy,
-            candidates=self._options(overrides.candidates) if overrides.candidates else route.candidates,
-            fallback=self._options(overrides.fallback) if overrides.fallback else route.fallback,
+            candidates=self._named(overrides.candidates) if overrides.candidates else route.candidates,
+            fallback=self._named(overrides.fallback) if overrides.fallback else route.fallback,
         )
 
     def views(self) -> tuple[AliasView, ...]:
@@ -106,6 +113,21 @@ class Aliases:
         )
 
     def _route(self, name: str) -> Route:
+        """The same object for the same name: what is worked out about a route may be kept."""
+        if name not in self._routes:
+            if len(self._routes) >= MAX_REMEMBERED:
+                self._routes.clear()
+            self._routes[name] = self._made(name)
+        return self._routes[name]
+
+    def _named(self, names: tuple[str, ...]) -> tuple[Option, ...]:
+        if names not in self._asked_for:
+            if len(self._asked_for) >= MAX_REMEMBERED:
+                self._asked_for.clear()
+            self._asked_for[names] = self._options(names)
+        return self._asked_for[names]
+
+    def _made(self, name: str) -> Route:
         rules = self._config.aliases.get(name)
         if rules is not None:
             fallback = self._options(rules.fallback)
@@ -123,7 +145,7 @@ class Aliases:
         for name in names:
             weight = (weights or {}).get(name)
             for entry in self._entries(name):
-                found.setdefault(entry.name, self._option(entry, weight))
+                found.setdefault(entry.name, replace(self._option(entry, weight), listed_as=name))
         return tuple(found.values())
 
     def _option(self, entry: ModelEntry, weight: float | None = None) -> Option:
@@ -153,10 +175,12 @@ class Aliases:
             if not self.knows(used)
         ]
         problems += [
-            f"aliases.{name}.weights: {used!r} is not one of its candidates"
-            for used in rules.weights
+            f"aliases.{name}.{field}: {used!r} is not one of its candidates"
+            for field, names in _mentioned(rules).items()
+            for used in names
             if used not in rules.candidates
         ]
+        problems += [f"aliases.{name}.{problem}" for problem in _policy_problems(rules)]
         circle = self._circle(name, ())
         return problems + ([f"aliases.{name}: goes in a circle: {' -> '.join(circle)}"] if circle else [])
 
@@ -172,3 +196,30 @@ class Aliases:
     def _hint(self, name: str) -> str:
         meant = self.suggest(name)
         return f"; did you mean {meant!r}?" if meant else ""
+
+
+def _mentioned(rules: AliasConfig) -> dict[str, tuple[str, ...]]:
+    """Where the alias speaks of its own candidates, and of which."""
+    return {
+        "weights": tuple(rules.weights),
+        "ramp.to": tuple(rules.ramp.to) if rules.ramp is not None else (),
+        "experiment.arms": tuple(rules.experiment.arms) if rules.experiment is not None else (),
+        **{f"intents.{name}.candidates": intent.candidates for name, intent in rules.intents.items()},
+    }
+
+
+def _policy_problems(rules: AliasConfig) -> list[str]:
+    """What its policy needs and is not there."""
+    problems: list[str] = []
+    if rules.policy == "semantic" and not rules.intents:
+        problems.append("intents: the policy `semantic` needs at least one")
+    if rules.policy == "experiment" and rules.experiment is None:
+        problems.append("experiment: the policy `experiment` needs its arms")
+    if rules.experiment is not None and not any(share > 0 for share in rules.experiment.arms.values()):
+        problems.append("experiment.arms: give at least one a share above 0")
+    home = rules.geo.home if rules.geo is not None else None
+    if home is not None and located(home) is None:
+        problems.append(f"geo.home: {home!r} is no region, country or area that is known (`eu-west-1`, `de`, `eu`)")
+    if rules.ramp is not None and rules.ramp.ends_at <= rules.ramp.starts_at:
+        problems.append("ramp.ends_at: must be later than starts_at")
+    return problems

@@ -65,6 +65,8 @@ class ModelEntry:
     output_usd_per_mtok: float | None = None
     cache_read_usd_per_mtok: float | None = None
     deprecated_on: date | None = None
+    tags: frozenset[str] = field(default_factory=frozenset[str])
+    """Own words that aliases may ask for."""
     is_alias_default: bool = False
     """Is it a candidate of the built-in aliases?"""
     price_override: PriceOverride | None = None

@@ -109,6 +109,7 @@ class ModelCatalog:
             output_usd_per_mtok=shown[1],
             cache_read_usd_per_mtok=shown[2],
             deprecated_on=merged.deprecated_on,
+            tags=merged.tags or frozenset(),
             is_alias_default=bool(merged.alias_default),
             price_override=price,
             prices_of=self._prices_of(provider),

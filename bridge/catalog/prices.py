@@ -36,6 +36,19 @@ class PricedUsage:
 UNKNOWN = PricedUsage(nano_usd=None, ref=None)
 
 
+@dataclass(frozen=True, slots=True)
+class ExpectedRates:
+    """Prices for predictions, as floating-point dollars: nothing is billed by them."""
+
+    input_usd_per_mtok: float
+    output_usd_per_mtok: float
+    cache_read_usd_per_mtok: float | None = None
+    """None: reading from the cache costs what input costs."""
+    request_usd: float = 0.0
+    tier_tokens: int | None = None
+    """A request of more input tokens than this has other prices; None: one price for every size."""
+
+
 class Prices:
     """Prices tokens. Stateless but for remembered look-ups."""
 
@@ -94,6 +107,28 @@ class Prices:
         rates = _row_rates(row.prices, input_tokens, ("input_mtok",), ("output_mtok",))
         amount = rates.input_usd * input_tokens + rates.output_usd * output_tokens + rates.request_usd
         return to_nano_usd(amount)
+
+    def expected_rates(self, priced: ModelEntry | Deployment, input_tokens: int, at: datetime) -> ExpectedRates | None:
+        """What a request of so many input tokens pays at `at`, for predictions; None: the price is unknown."""
+        entry = _entry_of(priced)
+        if entry.price_override is not None:
+            override = entry.price_override
+            read = override.cache_read_usd_per_mtok
+            full, out = float(override.input_usd_per_mtok), float(override.output_usd_per_mtok)
+            return ExpectedRates(full, out, None if read is None else float(read))
+        if entry.is_free:
+            return ExpectedRates(0.0, 0.0)
+        row = self._row(entry, at)
+        if row is None or not _covers(row.prices, Usage(1, 1), row.model):
+            return None
+        prices = row.prices
+        return ExpectedRates(
+            float(_reachable(prices.input_mtok, input_tokens)),
+            float(_reachable(prices.output_mtok, input_tokens)),
+            None if prices.cache_read_mtok is None else float(_reachable(prices.cache_read_mtok, input_tokens)),
+            float(_highest(prices, ("requests_kcount",), input_tokens)) / 1000,
+            _first_tier(prices),
+        )
 
     def _row(self, entry: ModelEntry, at: datetime) -> genai_data.PriceRow | None:
         if entry.prices_of is None:
@@ -196,6 +231,12 @@ def _row_rates(
 
 def _highest(prices: ModelPrice, keys: tuple[str, ...], input_tokens: int) -> Usd:
     return max((_reachable(getattr(prices, key), input_tokens) for key in keys), default=Decimal(0))
+
+
+def _first_tier(prices: ModelPrice) -> int | None:
+    tiered = [getattr(prices, key) for key in ("input_mtok", "output_mtok", "cache_read_mtok")]
+    starts = [tier.start for price in tiered if isinstance(price, TieredPrices) for tier in price.tiers]
+    return min(starts, default=None)
 
 
 def _reachable(price: Decimal | TieredPrices | None, input_tokens: int) -> Usd:

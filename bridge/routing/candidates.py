@@ -1,74 +1,18 @@
 """Which deployments are eligible for a request, and in plain words why the others are not."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Literal
 
-from bridge.catalog.aliases import Option, Route
-from bridge.catalog.deployments import Deployment
-from bridge.catalog.prices import Prices
-from bridge.chat import ChatRequest, ImagePart, RoutingOverrides
-from bridge.config import DefaultsConfig
-from bridge.decision import Constraints, DeploymentState, Offer, RoutingQuestion, Snapshot
-from bridge.money import from_nano_usd
-from bridge.tokens import TokenEstimator
+from bridge.decision import Offer, RoutingQuestion, Snapshot
+from bridge.geo import is_within
+from bridge.routing.ranking import UNKNOWN_STATE, expected_output_tokens
 
 SURELY_TOO_LONG = 0.75
 """The token estimate may be a quarter too high: a request is dropped only when even then it does not fit."""
-UNKNOWN_STATE = DeploymentState()
-DropKind = Literal["off", "feature", "size", "region", "price", "budget", "latency", "quality"]
-
-
-@dataclass(frozen=True, slots=True)
-class RequestFacts:
-    """What the gateway knows about a call beside the request."""
-
-    task: str
-    is_stream: bool
-    is_budgeted: bool
-    max_output_tokens: int | None
-    """The output limit that will be sent."""
-    at: datetime
-
-
-def ask(
-    request: ChatRequest, route: Route, facts: RequestFacts, *, prices: Prices, defaults: DefaultsConfig
-) -> RoutingQuestion:
-    """The request as the router sees it: needs, constraints, and an offer for every deployment of the route."""
-    output_tokens = min(defaults.expected_output_tokens, facts.max_output_tokens or defaults.expected_output_tokens)
-    input_tokens = TokenEstimator().input_tokens(route.requested, request)
-    rules = route.rules
-    weights = rules.score_weights.model_dump() if rules is not None and rules.score_weights is not None else {}
-
-    def offer(option: Option, deployment: Deployment, *, is_fallback: bool) -> Offer:
-        expected = prices.expected_nano_usd(deployment, input_tokens, output_tokens, facts.at)
-        return _offer(option, deployment, expected, is_fallback=is_fallback)
-
-    offers = [
-        one
-        for options, is_fallback in ((route.candidates, False), (route.fallback, True))
-        for option in options
-        for one in (
-            [offer(option, deployment, is_fallback=is_fallback) for deployment in option.deployments]
-            or [_off(option, is_fallback=is_fallback)]
-        )
-    ]
-    constraints = _constraints(route, request.routing, needs_known_price=facts.is_budgeted)
-    return RoutingQuestion(
-        requested=route.requested,
-        alias=route.alias,
-        policy=route.policy,
-        task=facts.task,
-        offers=_each_once(offers),
-        needs=_needs(request, route, is_stream=facts.is_stream),
-        input_tokens=input_tokens,
-        output_tokens=output_tokens,
-        max_output_tokens=request.max_output_tokens,
-        constraints=constraints,
-        epsilon=rules.epsilon if rules is not None and rules.epsilon is not None else defaults.epsilon,
-        latency_target_s=constraints.max_latency_s or defaults.latency_target_ms / 1000,
-        score_weights=weights,
-    )
+DropKind = Literal[
+    "off", "policy", "feature", "size", "tags", "region", "deprecated", "price", "budget", "latency", "quality"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,102 +23,99 @@ class Drop:
     reason: str
 
 
-def drop_of(offer: Offer, question: RoutingQuestion, snapshot: Snapshot) -> Drop | None:
-    """Why the offer cannot serve this request whatever its health; None when it can."""
-    constraints = question.constraints
-    checks: tuple[tuple[DropKind, str | None], ...] = (
-        ("off", offer.off_reason),
-        ("feature", _missing_capability(offer, question)),
-        ("size", _too_small(offer, question)),
-        ("region", _wrong_region(offer, constraints)),
-        ("price", _too_dear(offer, constraints)),
-        ("budget", _unpriced(offer, constraints)),
-        ("latency", _too_slow(offer, constraints, snapshot)),
-        ("quality", _too_poor(offer, constraints, snapshot)),
+Check = Callable[[Offer, RoutingQuestion, Snapshot], str | None]
+Checks = tuple[tuple[DropKind, Check], ...]
+
+
+def checks_of(question: RoutingQuestion) -> Checks:
+    """The checks that this question calls for, in the order in which their reasons are told."""
+    limits = question.constraints
+    has_price_limit = (limits.max_input_usd_per_mtok, limits.max_output_usd_per_mtok, limits.max_cost_usd) != NO_LIMITS
+    every: tuple[tuple[DropKind, Check, bool], ...] = (
+        ("off", _off, True),
+        ("policy", _not_allowed, limits.allowed_models is not None),
+        ("feature", _missing_capability, bool(question.needs)),
+        ("feature", _cannot_honour, True),
+        ("size", _too_small, True),
+        ("tags", _missing_tag, bool(limits.tags)),
+        ("region", _wrong_region, bool(limits.regions)),
+        ("region", _outside_residency, question.geo is not None and question.geo.is_strict),
+        ("deprecated", _deprecated, limits.served_on is not None),
+        ("price", _too_dear, has_price_limit),
+        ("budget", _unpriced, limits.needs_known_price),
+        ("latency", _too_slow, limits.max_latency_s is not None),
+        ("quality", _too_poor, limits.quality_floor is not None),
     )
-    return next((Drop(kind, reason) for kind, reason in checks if reason is not None), None)
+    return tuple((kind, check) for kind, check, is_asked in every if is_asked)
+
+
+def drop_of(offer: Offer, question: RoutingQuestion, snapshot: Snapshot, checks: Checks | None = None) -> Drop | None:
+    """Why the offer cannot serve this request whatever its health; None when it can.
+
+    `checks` are those of the question, when many offers are asked about.
+    """
+    for kind, check in checks_of(question) if checks is None else checks:
+        reason = check(offer, question, snapshot)
+        if reason is not None:
+            return Drop(kind, reason)
+    return None
 
 
 def health_reason(offer: Offer, snapshot: Snapshot) -> str | None:
     """Why the offer should be left alone for now; None when it may be called."""
-    state = snapshot.deployments.get(offer.deployment, UNKNOWN_STATE)
+    state = snapshot.deployments.get(offer.deployment)
+    if state is None:
+        return None
     if state.circuit == "open":
         return f"circuit open after failures; may be tried again in {state.retry_at_s:.1f} s"
     if state.circuit == "half_open" and state.retry_at_s > 0:
         return "circuit half open, and a probe is under way"
     if state.retry_at_s > 0:
         return f"asked for a pause of {state.retry_at_s:.1f} s more"
+    if state.wait_s > 0:
+        return f"rate limit reached, room in {state.wait_s:.1f} s"
     return None
 
 
-def _each_once(offers: list[Offer]) -> tuple[Offer, ...]:
-    """A fallback that is a candidate already is no second offer."""
-    first: dict[str, Offer] = {}
-    for offer in offers:
-        first.setdefault(offer.deployment, offer)
-    return tuple(first.values())
+def dropped_features(offer: Offer, question: RoutingQuestion) -> tuple[str, ...]:
+    """What the request asks for and is sent there without, since the alias allows it."""
+    return tuple(feature for feature in offer.lacks if feature in question.may_drop) if offer.lacks else ()
 
 
-def _offer(option: Option, deployment: Deployment, expected_nano_usd: int | None, *, is_fallback: bool) -> Offer:
-    entry = deployment.entry
-    regions = {deployment.region} if deployment.region else entry.regions
-    return Offer(
-        deployment=deployment.name,
-        model=entry.name,
-        provider=entry.provider,
-        is_fallback=is_fallback,
-        capabilities=tuple(sorted(entry.capabilities)),
-        context_window=entry.context_window,
-        max_output_tokens=entry.max_output_tokens,
-        regions=tuple(sorted(regions)),
-        weight=deployment.weight if option.weight is None else option.weight,
-        input_usd_per_mtok=entry.input_usd_per_mtok,
-        output_usd_per_mtok=entry.output_usd_per_mtok,
-        cost_usd=None if expected_nano_usd is None else float(from_nano_usd(expected_nano_usd)),
-    )
+NO_LIMITS = (None, None, None)
 
 
-def _off(option: Option, *, is_fallback: bool) -> Offer:
-    entry = option.entry
-    return Offer(entry.name, entry.name, entry.provider, is_fallback, option.off_reason or "off")
+def _off(offer: Offer, question: RoutingQuestion, snapshot: Snapshot) -> str | None:
+    del question, snapshot
+    return offer.off_reason
 
 
-def _needs(request: ChatRequest, route: Route, *, is_stream: bool) -> tuple[str, ...]:
-    needs = {"chat", "stream"} if is_stream else {"chat"}
-    if request.tools:
-        needs.add("tools")
-    if any(isinstance(part, ImagePart) for message in request.messages for part in message.content):
-        needs.add("vision")
-    if route.rules is not None:
-        needs.update(route.rules.capabilities)
-    return tuple(sorted(needs))
+def _not_allowed(offer: Offer, question: RoutingQuestion, snapshot: Snapshot) -> str | None:
+    del snapshot
+    allowed = question.constraints.allowed_models or ()
+    names = (offer.model, f"{offer.provider}/*", question.requested, "*")
+    return None if any(name in allowed for name in names) else "the caller may not use it"
 
 
-def _constraints(route: Route, overrides: RoutingOverrides | None, *, needs_known_price: bool) -> Constraints:
-    """The alias's constraints, each tightened or replaced by the request's own."""
-    rules, asked = route.rules, overrides or RoutingOverrides()
-    alias_latency = rules.max_latency_ms if rules is not None else None
-    latency_ms = asked.max_latency_ms or alias_latency
-    floor = asked.quality_floor if asked.quality_floor is not None else (rules.quality_floor if rules else None)
-    return Constraints(
-        context_window=rules.context_window if rules else None,
-        regions=tuple(sorted(asked.regions or (rules.regions if rules else ()))),
-        max_input_usd_per_mtok=rules.max_input_usd_per_mtok if rules else None,
-        max_output_usd_per_mtok=rules.max_output_usd_per_mtok if rules else None,
-        max_cost_usd=asked.max_cost_usd,
-        max_latency_s=None if latency_ms is None else latency_ms / 1000,
-        quality_floor=floor,
-        needs_known_price=needs_known_price,
-    )
+def _missing_capability(offer: Offer, question: RoutingQuestion, snapshot: Snapshot) -> str | None:
+    del snapshot
+    for need in question.needs:
+        if need not in offer.capabilities:
+            return f"lacks {', '.join(each for each in question.needs if each not in offer.capabilities)}"
+    return None
 
 
-def _missing_capability(offer: Offer, question: RoutingQuestion) -> str | None:
-    missing = [need for need in question.needs if need not in offer.capabilities]
-    return f"lacks {', '.join(missing)}" if missing else None
+def _cannot_honour(offer: Offer, question: RoutingQuestion, snapshot: Snapshot) -> str | None:
+    del snapshot
+    if not offer.lacks:
+        return None
+    missing = [feature for feature in offer.lacks if feature not in question.may_drop]
+    return f"cannot honour {', '.join(missing)}" if missing else None
 
 
-def _too_small(offer: Offer, question: RoutingQuestion) -> str | None:
+def _too_small(offer: Offer, question: RoutingQuestion, snapshot: Snapshot) -> str | None:
     """Of the prompt only: an output limit is the most a caller wants, so a model that answers less will do."""
+    del snapshot
     window, wanted = offer.context_window, question.constraints.context_window
     if wanted is not None and (window is None or window < wanted):
         return f"context window of {window or 'unknown'} tokens, {wanted} asked for"
@@ -183,18 +124,43 @@ def _too_small(offer: Offer, question: RoutingQuestion) -> str | None:
     return None
 
 
-def _wrong_region(offer: Offer, constraints: Constraints) -> str | None:
-    if not constraints.regions or set(constraints.regions) & set(offer.regions):
+def _missing_tag(offer: Offer, question: RoutingQuestion, snapshot: Snapshot) -> str | None:
+    del snapshot
+    missing = [tag for tag in question.constraints.tags if tag not in offer.tags]
+    return f"is not tagged {', '.join(missing)}" if missing else None
+
+
+def _wrong_region(offer: Offer, question: RoutingQuestion, snapshot: Snapshot) -> str | None:
+    del snapshot
+    wanted = question.constraints.regions
+    if any(is_within(region, area) for region in offer.regions for area in wanted):
         return None
-    served = ", ".join(offer.regions) or "an unknown region"
-    return f"serves from {served}, not from {', '.join(constraints.regions)}"
+    return f"serves from {_served_from(offer)}, not from {', '.join(wanted)}"
 
 
-def _too_dear(offer: Offer, constraints: Constraints) -> str | None:
+def _outside_residency(offer: Offer, question: RoutingQuestion, snapshot: Snapshot) -> str | None:
+    """Every region that it may serve from has to lie inside."""
+    del snapshot
+    home = question.geo.home if question.geo is not None else None
+    if home is None:
+        return "nothing says where the request may be served, and it must not leave"
+    if offer.regions and all(is_within(region, home) for region in offer.regions):
+        return None
+    return f"serves from {_served_from(offer)}, and the request must stay in {home}"
+
+
+def _deprecated(offer: Offer, question: RoutingQuestion, snapshot: Snapshot) -> str | None:
+    del snapshot
+    today, ends = question.constraints.served_on, offer.deprecated_on
+    return f"deprecated since {ends}" if ends is not None and today is not None and ends <= today else None
+
+
+def _too_dear(offer: Offer, question: RoutingQuestion, snapshot: Snapshot) -> str | None:
+    constraints = question.constraints
     limits = (
         (constraints.max_input_usd_per_mtok, offer.input_usd_per_mtok, "per million input tokens"),
         (constraints.max_output_usd_per_mtok, offer.output_usd_per_mtok, "per million output tokens"),
-        (constraints.max_cost_usd, offer.cost_usd, "expected for this request"),
+        (constraints.max_cost_usd, _cost_usd(offer, question, snapshot), "expected for this request"),
     )
     for limit, price, what in limits:
         if limit is not None and price is None:
@@ -204,21 +170,21 @@ def _too_dear(offer: Offer, constraints: Constraints) -> str | None:
     return None
 
 
-def _unpriced(offer: Offer, constraints: Constraints) -> str | None:
-    is_refused = constraints.needs_known_price and offer.cost_usd is None
-    return "its price is unknown, and a budget applies" if is_refused else None
+def _unpriced(offer: Offer, question: RoutingQuestion, snapshot: Snapshot) -> str | None:
+    is_unknown = _cost_usd(offer, question, snapshot) is None
+    return "its price is unknown, and a budget applies" if is_unknown else None
 
 
-def _too_slow(offer: Offer, constraints: Constraints, snapshot: Snapshot) -> str | None:
-    limit = constraints.max_latency_s
+def _too_slow(offer: Offer, question: RoutingQuestion, snapshot: Snapshot) -> str | None:
+    limit = question.constraints.max_latency_s
     p95 = snapshot.deployments.get(offer.deployment, UNKNOWN_STATE).latency_p95_s
     if limit is None or p95 is None or p95 <= limit:
         return None
     return f"p95 latency of {p95:.2f} s is over the limit of {limit:g} s"
 
 
-def _too_poor(offer: Offer, constraints: Constraints, snapshot: Snapshot) -> str | None:
-    floor = constraints.quality_floor
+def _too_poor(offer: Offer, question: RoutingQuestion, snapshot: Snapshot) -> str | None:
+    floor = question.constraints.quality_floor
     if floor is None:
         return None
     known = snapshot.quality.get(offer.model)
@@ -227,3 +193,12 @@ def _too_poor(offer: Offer, constraints: Constraints, snapshot: Snapshot) -> str
     if known.lower_bound < floor:
         return f"quality of at least {known.lower_bound:.2f} is under the floor of {floor:g}"
     return None
+
+
+def _cost_usd(offer: Offer, question: RoutingQuestion, snapshot: Snapshot) -> float | None:
+    state = snapshot.deployments.get(offer.deployment, UNKNOWN_STATE)
+    return offer.cost_usd(question.input_tokens, expected_output_tokens(state, question), state.cached_share)
+
+
+def _served_from(offer: Offer) -> str:
+    return ", ".join(offer.regions) or "an unknown region"

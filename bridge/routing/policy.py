@@ -2,36 +2,29 @@
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import product
-from typing import assert_never
+from typing import NamedTuple
 
 from bridge.chat import Policy
-from bridge.decision import Candidate, Decision, DeploymentState, Offer, RoutingQuestion, Snapshot
-from bridge.routing import quality_policies, simple_policies
-from bridge.routing.candidates import drop_of, health_reason
+from bridge.decision import Candidate, Decision, DeploymentState, RoutingQuestion, Snapshot
+from bridge.routing import mapped_policies, quality_policies, simple_policies
+from bridge.routing.candidates import Checks, checks_of, drop_of, dropped_features, health_reason
 from bridge.routing.ranking import Ranking, RoutingPolicy, Scored, scored
 
 MAX_RAMPING = 6
 """Recovering deployments whose coin tosses are enumerated for exact propensities (2^6 cases)."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Judged:
-    """An offer with the verdict on it."""
+class _Judged(NamedTuple):
+    """An offer with what is known of it and the verdict on it."""
 
-    offer: Offer
-    position: int
+    facts: Scored
     reason: str | None
     """Why it is dropped; None: kept."""
     is_resting: bool = False
     """Dropped for its health alone: it may still serve as the last target."""
     is_last_target: bool = False
-
-    @property
-    def is_kept(self) -> bool:
-        """Is it to be tried?"""
-        return self.reason is None or self.is_last_target
 
 
 def decide(question: RoutingQuestion, snapshot: Snapshot, *, seed: int, decision_id: str = "") -> Decision:
@@ -40,18 +33,22 @@ def decide(question: RoutingQuestion, snapshot: Snapshot, *, seed: int, decision
     When nothing but resting deployments is left, the one that recovers first is tried: the last target is never
     ejected. No eligible candidate at all leaves `attempts` empty.
     """
+    checks = checks_of(question)
     judged = _with_last_target(
-        [_judge(offer, n, question, snapshot) for n, offer in enumerate(question.offers)], snapshot
+        [
+            _judge(scored(offer, n, question, snapshot), question, snapshot, checks)
+            for n, offer in enumerate(question.offers)
+        ]
     )
     rng = random.Random(seed)  # noqa: S311  # load spreading, not a secret
-    kept = [one for one in judged if one.is_kept]
-    main = [scored(one.offer, one.position, question, snapshot) for one in kept if not one.offer.is_fallback]
-    spare = [scored(one.offer, one.position, question, snapshot) for one in kept if one.offer.is_fallback]
-    ranking = _ranked(main, question, snapshot, rng) if main else Ranking((), {})
-    notes = {one.offer.deployment: one.reason for one in kept if one.reason is not None}
-    eligible = [_kept(one, ranking, notes.get(one.name)) for one in ranking.order]
+    kept = [one for one in judged if one.reason is None or one.is_last_target]
+    main = [one.facts for one in kept if not one.facts.offer.is_fallback]
+    spare = [one.facts for one in kept if one.facts.offer.is_fallback]
+    ranking = _bound(_ranked(main, question, snapshot, rng), question, snapshot) if main else Ranking((), {})
+    notes = _notes(kept, question)
+    eligible = [_kept(one, ranking, notes.get(one.offer.deployment)) for one in ranking.order]
     eligible += [_fallback(one, n, is_first=not main, note=notes.get(one.name)) for n, one in enumerate(spare)]
-    dropped = [_dropped(one, question, snapshot) for one in judged if not one.is_kept]
+    dropped = [_dropped(one) for one in judged if one.reason is not None and not one.is_last_target]
     return Decision(
         id=decision_id,
         requested=question.requested,
@@ -59,10 +56,11 @@ def decide(question: RoutingQuestion, snapshot: Snapshot, *, seed: int, decision
         policy=question.policy,
         task=question.task,
         seed=seed,
-        attempts=tuple(candidate.deployment for candidate in eligible),
+        attempts=tuple([candidate.deployment for candidate in eligible]),
         candidates=(*eligible, *dropped),
         snapshot=snapshot,
         question=question,
+        arm=ranking.arm,
     )
 
 
@@ -70,7 +68,8 @@ def re_execute(decision: Decision) -> Decision:
     """The decision taken again from what it recorded about itself. Raises ValueError when it recorded no question."""
     if decision.question is None:
         raise ValueError(f"decision {decision.id} holds no question")
-    return decide(decision.question, decision.snapshot, seed=decision.seed, decision_id=decision.id)
+    again = decide(decision.question, decision.snapshot, seed=decision.seed, decision_id=decision.id)
+    return replace(again, escalations=decision.escalations) if decision.escalations else again
 
 
 def without(decision: Decision, reasons: Mapping[str, str]) -> Decision:
@@ -85,81 +84,75 @@ def without(decision: Decision, reasons: Mapping[str, str]) -> Decision:
     return decide(question, decision.snapshot, seed=decision.seed, decision_id=decision.id)
 
 
-def policy_of(name: Policy) -> RoutingPolicy:  # noqa: C901, PLR0911  # a table; the checker watches that it is whole
+def policy_of(name: Policy) -> RoutingPolicy:
     """The policy called `name`."""
-    match name:
-        case "priority":
-            return simple_policies.priority
-        case "weighted":
-            return simple_policies.weighted
-        case "round_robin":
-            return simple_policies.round_robin
-        case "least_busy":
-            return simple_policies.least_busy
-        case "cheapest":
-            return simple_policies.cheapest
-        case "fastest":
-            return simple_policies.fastest
-        case "latency":
-            return simple_policies.latency
-        case "cascade":
-            return simple_policies.cascade
-        case "geo" | "semantic" | "experiment":
-            return simple_policies.priority
-        case "best":
-            return quality_policies.best
-        case "balanced":
-            return quality_policies.balanced
-        case _:
-            assert_never(name)
+    return POLICIES[name]
 
 
-def _judge(offer: Offer, position: int, question: RoutingQuestion, snapshot: Snapshot) -> _Judged:
-    drop = drop_of(offer, question, snapshot)
+POLICIES: Mapping[Policy, RoutingPolicy] = {
+    "fastest": simple_policies.fastest,
+    "cheapest": simple_policies.cheapest,
+    "best": quality_policies.best,
+    "balanced": quality_policies.balanced,
+    "priority": simple_policies.priority,
+    "weighted": simple_policies.weighted,
+    "round_robin": simple_policies.round_robin,
+    "least_busy": simple_policies.least_busy,
+    "latency": simple_policies.latency,
+    "geo": simple_policies.geo,
+    "semantic": mapped_policies.semantic,
+    "cascade": simple_policies.cascade,
+    "experiment": mapped_policies.experiment,
+}
+
+
+def _judge(facts: Scored, question: RoutingQuestion, snapshot: Snapshot, checks: Checks) -> _Judged:
+    drop = drop_of(facts.offer, question, snapshot, checks)
     if drop is not None:
-        return _Judged(offer, position, drop.reason)
-    resting = health_reason(offer, snapshot)
-    return _Judged(offer, position, resting, is_resting=resting is not None)
+        return _Judged(facts, drop.reason)
+    resting = health_reason(facts.offer, snapshot)
+    return _Judged(facts, resting, is_resting=resting is not None)
 
 
-def _with_last_target(judged: list[_Judged], snapshot: Snapshot) -> list[_Judged]:
+def _with_last_target(judged: list[_Judged]) -> list[_Judged]:
     """When every usable offer rests, the one that recovers first is kept."""
     resting = [one for one in judged if one.is_resting]
     if not resting or any(one.reason is None for one in judged):
         return judged
-    soonest = min(resting, key=lambda one: (_state(one.offer, snapshot).retry_at_s, one.position))
-    return [
-        replace(one, reason=f"last target left: {one.reason}", is_last_target=True) if one is soonest else one
-        for one in judged
-    ]
+    soonest = min(resting, key=lambda one: (_rests_s(one.facts.state), one.facts.position))
+    last = _Judged(soonest.facts, f"last target left: {soonest.reason}", is_last_target=True)
+    return [last if one is soonest else one for one in judged]
 
 
-def _ranked(main: Sequence[Scored], question: RoutingQuestion, snapshot: Snapshot, rng: random.Random) -> Ranking:
+def _rests_s(state: DeploymentState) -> float:
+    return max(state.retry_at_s, state.wait_s)
+
+
+def _ranked(main: list[Scored], question: RoutingQuestion, snapshot: Snapshot, rng: random.Random) -> Ranking:
     """The policy's ranking; a recovering deployment takes part only in its share of the calls, else it goes last."""
     policy = policy_of(question.policy)
     ramping = [one for one in main if one.state.ramp_share < 1.0][:MAX_RAMPING]
+    if not ramping:
+        return policy(main, question, snapshot, rng)
     tossed = {one.name: rng.random() < one.state.ramp_share for one in ramping}
     rank_seed = rng.getrandbits(64)
 
     def ranked(taking_part: dict[str, bool]) -> Ranking:
-        ahead = [one for one in main if taking_part.get(one.name, True)] or list(main)
+        ahead = [one for one in main if taking_part.get(one.name, True)] or main
         in_front = {one.name for one in ahead}
         behind = [one for one in main if one.name not in in_front]
-        ranking = policy(ahead, question, snapshot.turn, random.Random(rank_seed))  # noqa: S311
+        ranking = policy(ahead, question, snapshot, random.Random(rank_seed))  # noqa: S311
         if not behind:
             return ranking
-        tail = policy(behind, question, snapshot.turn, random.Random(rank_seed))  # noqa: S311
+        tail = policy(behind, question, snapshot, random.Random(rank_seed))  # noqa: S311
         reasons = {one.name: f"recovering: takes {one.state.ramp_share:.0%} of its traffic" for one in behind}
-        return Ranking((*ranking.order, *tail.order), ranking.first, {**ranking.reasons, **reasons}, ranking.scores)
+        return replace(ranking, order=(*ranking.order, *tail.order), reasons={**ranking.reasons, **reasons})
 
-    chosen = ranked(tossed)
-    if not ramping:
-        return chosen
     first: dict[str, float] = {}
     for taking_part, probability in _tosses(ramping):
         for name, share in ranked(taking_part).first.items():
             first[name] = first.get(name, 0.0) + share * probability
-    return Ranking(chosen.order, first, chosen.reasons, chosen.scores)
+    return replace(ranked(tossed), first=first)
 
 
 def _tosses(ramping: Sequence[Scored]) -> Iterator[tuple[dict[str, bool], float]]:
@@ -171,13 +164,40 @@ def _tosses(ramping: Sequence[Scored]) -> Iterator[tuple[dict[str, bool], float]
         yield {one.name: takes_part for one, takes_part in zip(ramping, outcome, strict=True)}, probability
 
 
+def _bound(ranking: Ranking, question: RoutingQuestion, snapshot: Snapshot) -> Ranking:
+    """A conversation goes on where its prompt is cached, whatever the policy; an experiment's arm is not moved."""
+    name = snapshot.bound_to
+    if name is None or question.policy == "experiment":
+        return ranking
+    bound = next((one for one in ranking.order if one.name == name and one.state.ramp_share >= 1.0), None)
+    if bound is None:
+        return ranking
+    order = (bound, *(one for one in ranking.order if one is not bound))
+    why = "this conversation's prompt is in its cache, where reading costs less"
+    return replace(ranking, order=order, first={name: 1.0}, reasons={**ranking.reasons, name: why})
+
+
+def _notes(kept: Sequence[_Judged], question: RoutingQuestion) -> dict[str, str]:
+    """What is to be said of some before the policy's own reason."""
+    notes: dict[str, str] = {}
+    for one in kept:
+        said = [one.reason] if one.reason is not None else []
+        without_features = dropped_features(one.facts.offer, question)
+        if without_features:
+            said.append(f"is sent the request without {', '.join(without_features)}")
+        if said:
+            notes[one.facts.offer.deployment] = "; ".join(said)
+    return notes
+
+
 def _kept(one: Scored, ranking: Ranking, note: str | None) -> Candidate:
-    reason = ranking.reasons.get(one.name, "")
+    name = one.offer.deployment
+    reason = ranking.reasons.get(name, "")
     return _candidate(
         one,
         reason=f"{note}; {reason}" if note else reason,
-        score=ranking.scores.get(one.name),
-        propensity=ranking.first.get(one.name, 0.0),
+        score=ranking.scores.get(name),
+        propensity=ranking.first.get(name, 0.0),
     )
 
 
@@ -192,34 +212,31 @@ def _fallback(one: Scored, number: int, *, is_first: bool, note: str | None) -> 
 
 
 def _candidate(one: Scored, *, reason: str, score: float | None, propensity: float) -> Candidate:
+    offer = one.offer
     return Candidate(
-        deployment=one.name,
-        model=one.offer.model,
-        provider=one.offer.provider,
+        deployment=offer.deployment,
+        model=offer.model,
+        provider=offer.provider,
         is_eligible=True,
         reason=reason,
-        is_fallback=one.offer.is_fallback,
+        is_fallback=offer.is_fallback,
         score=score,
         terms=one.terms(),
         propensity=propensity,
-        cost_usd=one.offer.cost_usd,
+        cost_usd=one.cost_usd,
         latency_s=one.latency_s,
     )
 
 
-def _dropped(one: _Judged, question: RoutingQuestion, snapshot: Snapshot) -> Candidate:
-    facts = scored(one.offer, one.position, question, snapshot)
+def _dropped(one: _Judged) -> Candidate:
+    offer = one.facts.offer
     return Candidate(
-        deployment=one.offer.deployment,
-        model=one.offer.model,
-        provider=one.offer.provider,
+        deployment=offer.deployment,
+        model=offer.model,
+        provider=offer.provider,
         is_eligible=False,
         reason=one.reason or "",
-        is_fallback=one.offer.is_fallback,
-        terms=facts.terms(),
-        cost_usd=one.offer.cost_usd,
+        is_fallback=offer.is_fallback,
+        terms=one.facts.terms(),
+        cost_usd=one.facts.cost_usd,
     )
-
-
-def _state(offer: Offer, snapshot: Snapshot) -> DeploymentState:
-    return snapshot.deployments.get(offer.deployment, DeploymentState())

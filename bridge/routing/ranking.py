@@ -3,10 +3,11 @@
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from bridge.decision import DeploymentState, Offer, QualityEstimate, RoutingQuestion, Snapshot
 
+UNKNOWN_STATE = DeploymentState()
 UNMEASURED_TTFT_S = 1.0
 UNMEASURED_S_PER_TOKEN = 0.02
 """What an unmeasured deployment is taken to need until it was called."""
@@ -14,9 +15,8 @@ LEAST_WEIGHT = 1e-6
 """Of the largest one: so little is drawn of what has weight 0, and only where nothing else is left to draw."""
 
 
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """An eligible offer with everything policies compare."""
+class Scored(NamedTuple):
+    """An eligible offer with everything policies compare. A tuple, since twelve are made for every call."""
 
     offer: Offer
     position: int
@@ -25,6 +25,10 @@ class Scored:
     quality: QualityEstimate | None
     latency_s: float
     """Predicted: time to first token + expected output tokens x time per token."""
+    cost_usd: float | None
+    """Expected for this request: its cache hits and its usual length of answer counted in. None: price unknown."""
+    weight: float
+    """Learned or scheduled, else the offer's own."""
 
     @property
     def name(self) -> str:
@@ -39,20 +43,26 @@ class Scored:
     @property
     def load(self) -> float:
         """Predicted latency x (calls in flight + 1) / weight: what power of two choices compares."""
-        return self.latency_s * (self.state.in_flight + 1) / max(self.offer.weight, 1e-9)
+        return self.latency_s * (self.state.in_flight + 1) / max(self.weight, 1e-9)
 
     def terms(self) -> dict[str, float]:
         """Its numbers by name, unknown ones left out."""
-        found: dict[str, float | None] = {
-            "cost_usd": self.offer.cost_usd,
-            "latency_s": round(self.latency_s, 4),
-            "latency_p95_s": self.state.latency_p95_s,
-            "quality": None if self.quality is None else self.quality.lower_bound,
-            "success_share": self.state.success_share,
-            "in_flight": float(self.state.in_flight),
-            "weight": self.offer.weight,
-        }
-        return {name: value for name, value in found.items() if value is not None}
+        state, quality = self.state, self.quality
+        found = {"latency_s": round(self.latency_s, 4), "in_flight": float(state.in_flight), "weight": self.weight}
+        if self.cost_usd is not None:
+            found["cost_usd"] = self.cost_usd
+        if quality is not None:
+            found["quality"] = quality.lower_bound
+        if state is not UNKNOWN_STATE:
+            for name, value in (
+                ("latency_p95_s", state.latency_p95_s),
+                ("success_share", state.success_share),
+                ("cached_share", state.cached_share),
+                ("output_tokens", state.output_tokens),
+            ):
+                if value is not None:
+                    found[name] = value
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,23 +74,43 @@ class Ranking:
     """Deployment -> probability of coming first; missing: 0."""
     reasons: dict[str, str] = field(default_factory=dict[str, str])
     scores: dict[str, float] = field(default_factory=dict[str, float])
+    arm: str | None = None
+    """Of an experiment, the one the unit is assigned to."""
 
 
 class RoutingPolicy(Protocol):
     """Orders eligible offers. Pure: the same offers and the same random numbers give the same ranking."""
 
-    def __call__(self, offers: Sequence[Scored], question: RoutingQuestion, turn: int, rng: random.Random) -> Ranking:
+    def __call__(
+        self, offers: Sequence[Scored], question: RoutingQuestion, snapshot: Snapshot, rng: random.Random
+    ) -> Ranking:
         """All of `offers`, best first. `offers` is never empty."""
         ...
 
 
 def scored(offer: Offer, position: int, question: RoutingQuestion, snapshot: Snapshot) -> Scored:
     """The offer with what the snapshot knows about it."""
-    state = snapshot.deployments.get(offer.deployment, DeploymentState())
+    state = snapshot.deployments.get(offer.deployment, UNKNOWN_STATE)
+    output_tokens = expected_output_tokens(state, question)
     ttft_s = UNMEASURED_TTFT_S if state.ttft_s is None else state.ttft_s
     per_token_s = UNMEASURED_S_PER_TOKEN if state.s_per_output_token is None else state.s_per_output_token
-    latency_s = ttft_s + per_token_s * question.output_tokens
-    return Scored(offer, position, state, snapshot.quality.get(offer.model), latency_s)
+    return Scored(
+        offer,
+        position,
+        state,
+        snapshot.quality.get(offer.model),
+        ttft_s + per_token_s * output_tokens,
+        offer.cost_usd(question.input_tokens, output_tokens, state.cached_share),
+        snapshot.weights.get(offer.deployment, offer.weight),
+    )
+
+
+def expected_output_tokens(state: DeploymentState, question: RoutingQuestion) -> float:
+    """How long the answer there will be: its own average for the task, else the question's, within the limit sent."""
+    if state.output_tokens is None:
+        return question.output_tokens
+    limit = question.max_output_tokens
+    return state.output_tokens if limit is None else min(state.output_tokens, limit)
 
 
 def two_choices(

@@ -17,9 +17,9 @@ def score_terms(one: Scored, among: Sequence[Scored]) -> dict[str, float]:
     """Each term in [0, 1], 1 best, relative to the best among `among`. An unknown price scores 0, unknown
     reliability 1: what was never called is not held against it.
     """
-    costs = [other.offer.cost_usd for other in among if other.offer.cost_usd is not None]
+    costs = [other.cost_usd for other in among if other.cost_usd is not None]
     return {
-        "cost": _ratio(min(costs), one.offer.cost_usd) if costs and one.offer.cost_usd is not None else 0.0,
+        "cost": _ratio(min(costs), one.cost_usd) if costs and one.cost_usd is not None else 0.0,
         "latency": _ratio(min(other.latency_s for other in among), one.latency_s),
         "quality": one.quality_bound,
         "reliability": 1.0 if one.state.success_share is None else one.state.success_share,

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from bridge.catalog.deployments import Deployment
 from bridge.catalog.entries import ModelEntry, PriceOverride
-from bridge.catalog.prices import PricedUsage, Prices
+from bridge.catalog.prices import ExpectedRates, PricedUsage, Prices
 from bridge.chat import Usage
 from bridge.simulation.conditions import events_at
 from bridge.simulation.scenario import WorldEvent
@@ -36,6 +36,9 @@ class PriceSchedule(Prices):
         self, priced: ModelEntry | Deployment, input_tokens: int, output_tokens: int, at: datetime
     ) -> int | None:
         return super().expected_nano_usd(self.entry_at(priced, at), input_tokens, output_tokens, at)
+
+    def expected_rates(self, priced: ModelEntry | Deployment, input_tokens: int, at: datetime) -> ExpectedRates | None:
+        return super().expected_rates(self.entry_at(priced, at), input_tokens, at)
 
     def entry_at(self, priced: ModelEntry | Deployment, at: datetime) -> ModelEntry:
         """The model with the price that holds at `at`."""

@@ -2,7 +2,7 @@ import random
 from collections import Counter
 
 from bridge.chat import Policy
-from bridge.decision import DeploymentState, Offer, Snapshot
+from bridge.decision import DeploymentState, GeoRule, Offer, Snapshot
 from bridge.routing.policy import decide
 from bridge.routing.ranking import scored
 from bridge.routing.simple_policies import weighted
@@ -73,6 +73,79 @@ def test_weights_are_shares_of_traffic() -> None:
 def test_all_weights_zero_draws_evenly() -> None:
     asked = question(offer("a", weight=0.0), offer("b", weight=0.0))
     offers = [scored(one, n, asked, Snapshot()) for n, one in enumerate(asked.offers)]
-    ranking = weighted(offers, asked, 0, random.Random(1))
+    ranking = weighted(offers, asked, Snapshot(), random.Random(1))
 
     assert ranking.first == {"p/a": 0.5, "p/b": 0.5}
+
+
+def test_cheapest_counts_what_is_read_from_the_cache() -> None:
+    prices = {"input_usd_per_mtok": 10.0, "output_usd_per_mtok": 10.0}
+    offers = (offer("plain", **prices), offer("caching", **{**prices, "cache_read_usd_per_mtok": 1.0}))
+    asked = question(*offers, policy="cheapest", input_tokens=10_000)
+    decision = decide(asked, Snapshot(states(caching=DeploymentState(cached_share=0.8))), seed=1)
+
+    assert decision.attempts[0] == "p/caching"
+    assert decision.candidates[0].reason.endswith("expected for this request, 80% of its input cached")
+
+
+def test_near_prices_share_the_calls_the_cheaper_one_the_more() -> None:
+    offers = [
+        offer("a", cost_usd=1.0),
+        offer("b", cost_usd=1.08),
+        offer("c", cost_usd=1.08),
+        offer("far", cost_usd=2.0),
+    ]
+    asked = question(*offers, policy="cheapest")
+    chances = {one.deployment: one.propensity or 0.0 for one in decide(asked, Snapshot(), seed=1).candidates}
+
+    assert chances["p/a"] > chances["p/b"] > chances["p/c"] == 0.0
+    assert chances["p/far"] == 0.0
+
+
+def test_latency_shares_the_calls_among_those_about_as_quick() -> None:
+    quick = DeploymentState(ttft_s=1.0, s_per_output_token=0.0)
+    measured = states(a=quick, b=DeploymentState(ttft_s=1.2, s_per_output_token=0.0), slow=DeploymentState(ttft_s=3.0))
+    offers = [offer("a"), offer("b"), offer("slow")]
+    firsts = Counter(order("latency", *offers, snapshot=Snapshot(measured), seed=seed)[0] for seed in range(200))
+
+    assert set(firsts) == {"a"}, "of two that are drawn the one that answers sooner goes first"
+    busy = states(a=DeploymentState(ttft_s=1.0, s_per_output_token=0.0, in_flight=5), b=quick)
+    assert order("latency", offer("a"), offer("b"), snapshot=Snapshot(busy))[0] == "b"
+
+
+def test_latency_is_predicted_for_this_request() -> None:
+    talks_fast = DeploymentState(ttft_s=2.0, s_per_output_token=0.001)
+    starts_fast = DeploymentState(ttft_s=0.1, s_per_output_token=0.05)
+    snapshot = Snapshot(states(a=talks_fast, b=starts_fast))
+
+    def first(output_tokens: int) -> str:
+        asked = question(offer("a"), offer("b"), policy="latency", output_tokens=output_tokens)
+        return decide(asked, snapshot, seed=1).attempts[0]
+
+    assert first(5) == "p/b"
+    assert first(1000) == "p/a"
+
+
+def test_geo_goes_to_the_nearest_and_puts_unknown_places_last() -> None:
+    offers = (
+        offer("nowhere"), offer("virginia", regions=("us-east-1",)), offer("frankfurt", regions=("eu-central-1",)),
+        offer("both", regions=("us-west-2", "eu-west-1")),
+    )  # fmt: skip
+    decision = decide(question(*offers, policy="geo", geo=GeoRule("de")), Snapshot(), seed=1)
+
+    assert decision.attempts == ("p/frankfurt", "p/both", "p/virginia", "p/nowhere")
+    assert decision.candidates[0].reason == "serves from eu-central-1, about 0 km away"
+    assert "unknown region, of unknown distance" in decision.candidates[3].reason
+
+
+def test_geo_without_a_home_goes_as_listed_and_says_so() -> None:
+    decision = decide(question(offer("b"), offer("a"), policy="geo"), Snapshot(), seed=1)
+
+    assert decision.attempts == ("p/b", "p/a")
+    assert decision.candidates[0].reason == "nobody said where the caller is"
+
+
+def test_a_cascade_climbs_from_the_least_expensive() -> None:
+    assert order("cascade", offer("x"), offer("dear", cost_usd=2.0), offer("cheap", cost_usd=1.0)) == [
+        "cheap", "dear", "x",
+    ]  # fmt: skip
