@@ -1,0 +1,167 @@
+"""Everything up to the first attempt of a call: resolve, look into the cache, limit, decide, hold the money."""
+
+import random
+from dataclasses import dataclass, replace
+
+from bridge.attempt import AttemptRunner
+from bridge.budgets import scopes_of
+from bridge.caching.exact import ExactCache
+from bridge.call_log import CallLog
+from bridge.call_record import BudgetLedger, CallContext
+from bridge.catalog.aliases import Aliases, Route
+from bridge.catalog.deployments import Deployment
+from bridge.catalog.prices import Prices
+from bridge.chat import ChatRequest, ChatResponse
+from bridge.clock import Clock
+from bridge.config import BridgeConfig
+from bridge.decision import Decision
+from bridge.errors import BudgetExceededError
+from bridge.identifiers import NewId
+from bridge.learning.quality import QualitySource
+from bridge.money import usd_number
+from bridge.reliability.failover import Failover
+from bridge.reliability.health_book import HealthBook
+from bridge.reservation import Reservation
+from bridge.routing.candidates import RequestFacts, ask
+from bridge.routing.no_route import no_route_error
+from bridge.routing.policy import decide, without
+from bridge.shaping import bound_nano_usd
+from bridge.snapshots import Snapshots
+from bridge.structured_output import schema_problem
+
+SEED_BITS = 48
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What calls are carried out with."""
+
+    config: BridgeConfig
+    aliases: Aliases
+    prices: Prices
+    health: HealthBook
+    failover: Failover
+    runner: AttemptRunner
+    cache: ExactCache
+    quality: QualitySource
+    ledger: BudgetLedger | None
+    clock: Clock
+    new_id: NewId
+    rng: random.Random
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A call that may be dispatched, or whose answer was in the cache."""
+
+    request: ChatRequest
+    """With the output limit that is sent."""
+    route: Route
+    reservation: Reservation
+    targets: tuple[Deployment, ...] = ()
+    ends_at_s: float = 0.0
+    cached: ChatResponse | None = None
+
+    @property
+    def served_by(self) -> str:
+        """The models that may answer, for the cache's key."""
+        options = (*self.route.candidates, *self.route.fallback)
+        return f"{self.route.requested}={','.join(option.entry.name for option in options)}"
+
+
+class CallPreparation:
+    """Prepares calls. One for a bridge."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._snapshots = Snapshots(parts.health, parts.quality, parts.clock)
+
+    async def prepare(self, log: CallLog) -> Ready:
+        """Everything up to the first attempt. Fills the log's alias, cache outcome and decision.
+
+        Raises:
+            UnknownModelError: Nothing is called that.
+            UnsupportedFeatureError, NoRouteError: No candidate is eligible.
+            BudgetExceededError: The only candidates cannot be priced, and a budget applies.
+        """
+        request, context = log.request, log.context
+        route = self._parts.aliases.resolve(request.model, request.routing)
+        log.alias = route.alias
+        if request.response_format is not None and request.response_format.schema is not None:
+            schema_problem(None, request.response_format.schema)
+        reservation = Reservation(self._parts.ledger, context.org_id, scopes_of(context, route.alias))
+        ready = Ready(request, route, reservation)
+        cached = await self._cached(ready, log)
+        if cached is not None:
+            return replace(ready, cached=cached)
+        is_budgeted = await reservation.is_budgeted()
+        request = self._limited(request, route, is_budgeted=is_budgeted)
+        log.decision = self.decided(request, context, route, is_stream=log.is_stream, is_budgeted=is_budgeted)
+        if not log.decision.attempts:
+            raise no_route_error(log.decision)
+        ready = replace(
+            ready, request=request, ends_at_s=self._parts.clock.monotonic() + self._deadline_s(request, route)
+        )
+        if is_budgeted:
+            log.decision = await self._afforded(ready, log.decision)
+        known = route.deployments()
+        return replace(ready, targets=tuple(known[name] for name in log.decision.attempts))
+
+    def decided(
+        self, request: ChatRequest, context: CallContext, route: Route, *, is_stream: bool, is_budgeted: bool
+    ) -> Decision:
+        """The router's decision on the state of this moment."""
+        parts = self._parts
+        task = context.task or route.requested
+        facts = RequestFacts(task, is_stream, is_budgeted, request.max_output_tokens, parts.clock.now())
+        question = ask(request, route, facts, prices=parts.prices, defaults=parts.config.defaults)
+        snapshot = self._snapshots.take(route, context, task)
+        return decide(question, snapshot, seed=parts.rng.getrandbits(SEED_BITS), decision_id=parts.new_id())
+
+    async def _afforded(self, ready: Ready, decision: Decision) -> Decision:
+        """The decision with its dearest attempt's money held, taken again without what the budget cannot bear.
+
+        Raises:
+            BudgetExceededError: Not even the least expensive target fits. Nothing is held then.
+        """
+        now = self._parts.clock.now()
+        bounds = {
+            name: bound_nano_usd(self._parts.prices, ready.request, one, now)
+            for name, one in ready.route.deployments().items()
+        }
+        while True:
+            try:
+                await ready.reservation.cover((), max(bounds[name] for name in decision.attempts))
+            except BudgetExceededError as refusal:
+                left = refusal.left_nano_usd
+                dear = {name: _too_dear(bounds[name], left) for name in decision.attempts if bounds[name] > left}
+                decision = without(decision, dear)
+                if not dear or not decision.attempts:
+                    raise
+            else:
+                return decision
+
+    async def _cached(self, ready: Ready, log: CallLog) -> ChatResponse | None:
+        if ready.route.rules is None or ready.route.rules.cache == "off":
+            return None
+        found = await self._parts.cache.find(log.context.org_id, log.request, ready.served_by)
+        log.cache = "miss" if found is None else "hit"
+        return found
+
+    def _limited(self, request: ChatRequest, route: Route, *, is_budgeted: bool) -> ChatRequest:
+        """The request with the output limit that will be sent: its own, the alias's, or a default under a budget."""
+        if request.max_output_tokens is not None:
+            return request
+        limit = route.rules.max_tokens if route.rules is not None else None
+        if limit is None and is_budgeted:
+            limit = self._parts.config.defaults.max_tokens
+        return request if limit is None else replace(request, max_output_tokens=limit)
+
+    def _deadline_s(self, request: ChatRequest, route: Route) -> float:
+        alias_s = route.rules.deadline_s if route.rules is not None else None
+        return request.deadline_s or alias_s or self._parts.config.retry.deadline_s
+
+
+def _too_dear(bound_nano_usd: int, left_nano_usd: int) -> str:
+    bound, left = usd_number(bound_nano_usd), usd_number(left_nano_usd)
+    return f"it may cost up to ${bound:.6f}, and ${left:.6f} of the budget is left"
