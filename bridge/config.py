@@ -85,6 +85,12 @@ class CredentialConfig(Frozen):
         """The key itself. Never log it."""
         return None if self.api_key is None else self.api_key.get_secret_value()
 
+    @property
+    def spare_key_texts(self) -> tuple[str, ...]:
+        """The spare keys, without those whose environment variable is not set. Never log them."""
+        texts = (key.get_secret_value() for key in self.spare_keys)
+        return tuple(text for text in texts if text and not _UNSET_REFERENCE.match(text))
+
 
 class RateConfig(Frozen):
     """What a provider allows one deployment. None: no limit known."""
@@ -100,6 +106,15 @@ class ProviderConfig(CredentialConfig):
     dialect: Dialect | None = Field(default=None, description="The wire format it speaks.")
     headers: dict[str, str] = Field(default_factory=dict[str, str], description="Sent with every request.")
     timeout_s: float = Field(default=60.0, gt=0, le=3600, description="Limit of one attempt.")
+    ttft_s: float | None = Field(
+        default=None,
+        gt=0,
+        le=3600,
+        description="Streams: first content must have come by then. None: `streams.ttft_s`.",
+    )
+    ttft_s_per_ktok: float | None = Field(
+        default=None, ge=0, le=3600, description="Added to it for every 1,000 tokens of the prompt. None: by provider."
+    )
     enabled: bool = Field(default=True, description="False: none of its models is a candidate.")
     limits: RateConfig = Field(default_factory=RateConfig, description="For each of its deployments.")
     prices_of: str | None = Field(default=None, description="The genai-prices provider whose models and prices apply.")
@@ -256,6 +271,7 @@ class RetryConfig(Frozen):
     cap_s: float = Field(default=8.0, gt=0, description="Largest back-off ceiling.")
     budget_share: float = Field(default=0.2, ge=0, le=1, description="Retries allowed per call, on average.")
     budget_burst: float = Field(default=10.0, ge=0, description="Retries that may be saved up.")
+    refused_key_s: float = Field(default=300.0, ge=0, description="For so long a key that was refused is not used.")
 
 
 class StreamConfig(Frozen):

@@ -27,6 +27,13 @@ class Deployment:
     weight: float = 1.0
     headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     timeout_s: float = 60.0
+    spare_keys: tuple[str, ...] = field(default=(), repr=False)
+    """Used in turn when `api_key` is refused or spent."""
+    ttft_s: float | None = None
+    """Streams: its own limit for the first content."""
+    ttft_s_per_ktok: float = 0.0
+    """Added to that limit for every 1,000 tokens of the prompt."""
+    in_flight_limit: int | None = None
 
     @property
     def model(self) -> str:
@@ -133,7 +140,18 @@ def _deployment(name: str, entry: ModelEntry, config: ProviderConfig, credential
         weight=credential.weight,
         headers=config.headers,
         timeout_s=config.timeout_s,
+        spare_keys=(credential if credential.api_key is not None else config).spare_key_texts,
+        ttft_s=config.ttft_s,
+        ttft_s_per_ktok=_ttft_s_per_ktok(entry.provider, config),
+        in_flight_limit=config.limits.in_flight,
     )
+
+
+def _ttft_s_per_ktok(provider: str, config: ProviderConfig) -> float:
+    known = KNOWN_PROVIDERS.get(provider)
+    if config.ttft_s_per_ktok is not None:
+        return config.ttft_s_per_ktok
+    return known.ttft_s_per_ktok if known is not None else 0.0
 
 
 def _base_url(provider: str, config: ProviderConfig, credential: CredentialConfig) -> str:

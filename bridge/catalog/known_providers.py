@@ -14,6 +14,8 @@ class KnownProvider:
     """The environment variable that holds its key by custom; None: it asks for none."""
     prices_of: str | None = None
     """Its id in genai-prices; None: not there."""
+    ttft_s_per_ktok: float = 0.0
+    """How much longer its first content may take for every 1,000 tokens of the prompt."""
 
 
 LOCAL = "local"
@@ -33,7 +35,7 @@ KNOWN_PROVIDERS: dict[str, KnownProvider] = {
     "openrouter": KnownProvider("openai", "https://openrouter.ai/api/v1", "OPENROUTER_API_KEY", "openrouter"),
     "huggingface": KnownProvider("openai", "https://router.huggingface.co/v1", "HF_TOKEN", None),
     "ollama": KnownProvider("ollama", "http://127.0.0.1:11434", None, None),
-    LOCAL: KnownProvider("openai", "local://llama", None, None),
+    LOCAL: KnownProvider("openai", "local://llama", None, None, ttft_s_per_ktok=30.0),
     MOCK: KnownProvider("openai", "mock://provider", None, None),
 }
 
