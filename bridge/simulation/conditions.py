@@ -49,11 +49,18 @@ class Conditions:
 
     def at(self, deployment: str, at_s: float) -> Condition:
         """How it is at a moment."""
+        changes, conditions = self._timeline(deployment)
+        return conditions[bisect.bisect_right(changes, at_s)]
+
+    def changes(self, deployment: str) -> list[float]:
+        """Seconds of the scenario at which its condition changes, sorted."""
+        return self._timeline(deployment)[0]
+
+    def _timeline(self, deployment: str) -> tuple[list[float], list[Condition]]:
         timeline = self._timelines.get(deployment)
         if timeline is None:
             timeline = self._timelines[deployment] = _timeline(events_at(self._world.events, deployment))
-        changes, conditions = timeline
-        return conditions[bisect.bisect_right(changes, at_s)]
+        return timeline
 
 
 def model_of(deployment: str) -> str:

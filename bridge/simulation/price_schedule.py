@@ -37,19 +37,25 @@ class PriceSchedule(Prices):
     ) -> int | None:
         return super().expected_nano_usd(self.entry_at(priced, at), input_tokens, output_tokens, at)
 
+    def changes(self, entry: ModelEntry) -> list[float]:
+        """Seconds of the scenario at which the model's price changes, sorted."""
+        known = self._changes.get(entry.name)
+        if known is None:
+            mine = events_at(self._events, entry.name)
+            known = self._changes[entry.name] = sorted({at_s for one in mine for at_s in (one.from_s, one.until_s)})
+        return known
+
     def expected_rates(self, priced: ModelEntry | Deployment, input_tokens: int, at: datetime) -> ExpectedRates | None:
         return super().expected_rates(self.entry_at(priced, at), input_tokens, at)
 
     def entry_at(self, priced: ModelEntry | Deployment, at: datetime) -> ModelEntry:
         """The model with the price that holds at `at`."""
         entry = priced.entry if isinstance(priced, Deployment) else priced
-        if not self._events:
+        changes = self.changes(entry)
+        if not changes:
             return entry
-        if entry.name not in self._changes:
-            mine = events_at(self._events, entry.name)
-            self._changes[entry.name] = sorted({moment for one in mine for moment in (one.from_s, one.until_s)})
         at_s = (at - self._starts_at).total_seconds()
-        period = bisect.bisect_right(self._changes[entry.name], at_s)
+        period = bisect.bisect_right(changes, at_s)
         known = self._entries.get((entry.name, period))
         if known is None or known[0] is not entry:
             known = self._entries[entry.name, period] = (entry, self._repriced(entry, at_s))

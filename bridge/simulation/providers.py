@@ -30,6 +30,7 @@ REFUSAL_MS = 30.0
 """How long a provider takes to say no."""
 KEEPALIVE_S = 5.0
 """A stream is never silent for longer than this while its answer is made."""
+STILL_WRITING = b'data: {"choices": [{"index": 0, "delta": {}}]}\n\n'
 FOREVER_S = 1e7
 PROBE = Arrival(-1, 0.0, "", -1, "", prompt_tokens=10, output_tokens=1, is_stream=False, luck=0.0, is_scored=False)
 
@@ -177,7 +178,7 @@ async def spoken(
         if cut is not None:
             raise UnavailableError(f"{cut.name}: the reply was cut", deployment=cut.name)
         if number + 1 < silences:
-            yield b": still writing\n\n"
+            yield STILL_WRITING
     yield b"".join(events[1:])
 
 

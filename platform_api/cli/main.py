@@ -7,7 +7,7 @@ import traceback
 import typer
 from typer.exceptions import Abort, Exit, TyperException
 
-from platform_api.cli import admin, flow_documents, models, platform, runs
+from platform_api.cli import admin, flow_documents, models, platform, runs, simulation
 from platform_api.cli.outcome import FAILED, INTERRUPTED, INVALID, UNREACHABLE, CommandError, err
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app.command()(flow_documents.plan)
 app.command()(models.chat)
 app.command("models")(models.list_models)
 app.command()(models.route)
+app.command()(simulation.simulate)
 app.command()(flow_documents.schema)
 app.command()(platform.serve)
 app.command()(platform.worker)
