@@ -22,14 +22,12 @@ from bridge.money import usd_number
 from bridge.reliability.failover import Failover
 from bridge.reliability.health_book import HealthBook
 from bridge.reservation import Reservation
-from bridge.routing.candidates import RequestFacts, ask
+from bridge.router import Router, RouterParts
 from bridge.routing.no_route import no_route_error
-from bridge.routing.policy import decide, without
+from bridge.routing.policy import without
 from bridge.shaping import bound_nano_usd
-from bridge.snapshots import Snapshots
+from bridge.state_store import StateStore
 from bridge.structured_output import schema_problem
-
-SEED_BITS = 48
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +46,8 @@ class Parts:
     clock: Clock
     new_id: NewId
     rng: random.Random
+    state: StateStore | None = None
+    """Shared by processes; None: each has its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,18 @@ class CallPreparation:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._snapshots = Snapshots(parts.health, parts.quality, parts.clock)
+        self._router = Router(
+            RouterParts(
+                config=parts.config,
+                prices=parts.prices,
+                health=parts.health,
+                quality=parts.quality,
+                clock=parts.clock,
+                new_id=parts.new_id,
+                rng=parts.rng,
+                state=parts.state,
+            )
+        )
 
     async def prepare(self, log: CallLog) -> Ready:
         """Everything up to the first attempt. Fills the log's alias, cache outcome and decision.
@@ -96,7 +107,14 @@ class CallPreparation:
             return replace(ready, cached=cached)
         is_budgeted = await reservation.is_budgeted()
         request = self._limited(request, route, is_budgeted=is_budgeted)
-        log.decision = self.decided(request, context, route, is_stream=log.is_stream, is_budgeted=is_budgeted)
+        log.decision = self._router.decided(
+            request,
+            context,
+            route,
+            is_stream=log.is_stream,
+            is_budgeted=is_budgeted,
+            bound_to=await self._router.bound_to(route, log.request, context),
+        )
         if not log.decision.attempts:
             raise no_route_error(log.decision)
         ready = replace(
@@ -111,12 +129,11 @@ class CallPreparation:
         self, request: ChatRequest, context: CallContext, route: Route, *, is_stream: bool, is_budgeted: bool
     ) -> Decision:
         """The router's decision on the state of this moment."""
-        parts = self._parts
-        task = context.task or route.requested
-        facts = RequestFacts(task, is_stream, is_budgeted, request.max_output_tokens, parts.clock.now())
-        question = ask(request, route, facts, prices=parts.prices, defaults=parts.config.defaults)
-        snapshot = self._snapshots.take(route, context, task)
-        return decide(question, snapshot, seed=parts.rng.getrandbits(SEED_BITS), decision_id=parts.new_id())
+        return self._router.decided(request, context, route, is_stream=is_stream, is_budgeted=is_budgeted)
+
+    async def answered(self, ready: Ready, log: CallLog) -> None:
+        """The call has its answer: the router learns from it."""
+        await self._router.answered(ready.route, log)
 
     async def _afforded(self, ready: Ready, decision: Decision) -> Decision:
         """The decision with its dearest attempt's money held, taken again without what the budget cannot bear.

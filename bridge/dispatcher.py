@@ -81,6 +81,7 @@ class Dispatcher:
 
     async def keep(self, ready: Ready, log: CallLog, response: ChatResponse) -> None:
         """Store the answer for the next one who asks the same, where the alias says so."""
+        await self._preparation.answered(ready, log)
         rules = ready.route.rules
         if log.cache == "miss" and rules is not None:
             await self._parts.cache.keep(
