@@ -141,9 +141,11 @@ class RoutingQuestion:
     experiment: Experiment | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class DeploymentState:
-    """What is known of one deployment at the moment of choice. None: never measured."""
+class DeploymentState(msgspec.Struct, frozen=True):
+    """What is known of one deployment at the moment of choice. None: never measured.
+
+    One is made for every deployment in every call: a Struct takes a tenth of a dataclass's time.
+    """
 
     circuit: str = "closed"
     """closed, half_open or open."""
@@ -164,24 +166,15 @@ class DeploymentState:
     """How long its answers to this task are on average."""
 
     def observed(self, cached_share: float | None, output_tokens: float | None) -> "DeploymentState":
-        """The same with what calls turned out to be. Written out: `replace` takes three times as long."""
-        return DeploymentState(
-            self.circuit,
-            self.retry_at_s,
-            self.success_share,
-            self.ttft_s,
-            self.s_per_output_token,
-            self.latency_p95_s,
-            self.in_flight,
-            self.ramp_share,
-            self.wait_s,
-            cached_share,
-            output_tokens,
-        )
+        """The same with what calls turned out to be."""
+        return msgspec.structs.replace(self, cached_share=cached_share, output_tokens=output_tokens)
+
+    def waiting(self, wait_s: float) -> "DeploymentState":
+        """The same with a rate limit that leaves no room for so long."""
+        return msgspec.structs.replace(self, wait_s=wait_s)
 
 
-@dataclass(frozen=True, slots=True)
-class QualityEstimate:
+class QualityEstimate(msgspec.Struct, frozen=True):
     """Quality of a model at a task: shrunk mean and one-sided lower bound in [0, 1], from `n_scores` scores."""
 
     mean: float
@@ -207,8 +200,7 @@ class Snapshot:
     """Intent -> cosine similarity of the prompt to its nearest example."""
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(msgspec.Struct, frozen=True):
     """One deployment the router looked at: kept with a rank, or dropped with a reason."""
 
     deployment: str
@@ -219,7 +211,7 @@ class Candidate:
     """Plain words: why it stands where it stands."""
     is_fallback: bool = False
     score: float | None = None
-    terms: dict[str, float] = field(default_factory=dict[str, float])
+    terms: dict[str, float] = msgspec.field(default_factory=dict[str, float])
     """The score's parts by name, units in the names."""
     propensity: float | None = None
     """Probability that this candidate came first, given the snapshot; None when dropped."""

@@ -6,7 +6,7 @@ Sources: the region lists of AWS, Google Cloud and Azure; coordinates of the nam
 
 import math
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 EARTH_RADIUS_KM = 6371.0
 
@@ -103,6 +103,7 @@ def located(name: str) -> Place | None:
     return _places().get(plain) or _places().get(plain.replace("-", ""))
 
 
+@lru_cache(maxsize=10_000)
 def distance_km(one: str, other: str) -> float | None:
     """Along the great circle, 0 inside one another; None when a place is unknown.
 
@@ -122,6 +123,7 @@ def distance_km(one: str, other: str) -> float | None:
     return 2 * EARTH_RADIUS_KM * math.asin(min(1.0, math.sqrt(half_chord)))
 
 
+@lru_cache(maxsize=10_000)
 def is_within(name: str, area: str) -> bool:
     """Does everything in `name` lie in `area`? The same name does, known or not; of two regions neither does, not
     even in one city: a government's cloud shares its city with the public one.

@@ -1,6 +1,6 @@
 """Gathers what is known at this moment into the Snapshot that `decide()` works on."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 from bridge.call_record import CallContext
@@ -81,7 +81,7 @@ class Snapshots:
             for name in names:
                 wait_s = sources.throttle.wait_s(name, tokens, now_s)
                 if wait_s > 0:
-                    told[name] = replace(told.get(name, UNKNOWN_STATE), wait_s=wait_s)
+                    told[name] = told.get(name, UNKNOWN_STATE).waiting(wait_s)
         return told
 
     def _quality(self, route: Route, question: RoutingQuestion, context: CallContext) -> dict[str, QualityEstimate]:

@@ -20,6 +20,8 @@ class _Entry:
         self.latency = LatencyMonitor()
         self.in_flight = 0
         self.paused_until_s = 0.0
+        self.last_read: tuple[int, DeploymentState] | None = None
+        """A state that was worked out in this step of the window, while nothing has happened since."""
 
 
 class HealthBook:
@@ -28,11 +30,19 @@ class HealthBook:
     def __init__(self, config: BreakerConfig, rng: random.Random) -> None:
         self._config = config
         self._rng = rng
+        self._step_s = config.window_s / config.buckets
         self._entries: dict[str, _Entry] = {}
 
     def states(self, deployments: Iterable[str], now_s: float) -> dict[str, DeploymentState]:
         """What is known of each that was ever called; the others are left out."""
-        return {name: self._state(self._entries[name], now_s) for name in deployments if name in self._entries}
+        entries, step = self._entries, int(now_s / self._step_s)
+        found: dict[str, DeploymentState] = {}
+        for name in deployments:
+            entry = entries.get(name)
+            if entry is not None:
+                read = entry.last_read
+                found[name] = read[1] if read is not None and read[0] == step else self._state(entry, now_s, step)
+        return found
 
     def all_states(self, now_s: float) -> dict[str, DeploymentState]:
         """What is known of every deployment that was ever called."""
@@ -83,14 +93,17 @@ class HealthBook:
         return entry
 
     def _entry(self, deployment: str) -> _Entry:
+        """For whoever changes it."""
         entry = self._entries.get(deployment)
         if entry is None:
             entry = self._entries[deployment] = _Entry(CircuitBreaker(self._config, self._rng))
+        entry.last_read = None
         return entry
 
-    def _state(self, entry: _Entry, now_s: float) -> DeploymentState:
+    def _state(self, entry: _Entry, now_s: float, step: int) -> DeploymentState:
+        """The state now. One that does not change by time alone is kept until something happens."""
         breaker = entry.breaker
-        return DeploymentState(
+        state = DeploymentState(
             circuit=breaker.state(now_s),
             retry_at_s=max(breaker.retry_in_s(now_s), entry.paused_until_s - now_s, 0.0),
             success_share=breaker.success_share(now_s),
@@ -100,3 +113,6 @@ class HealthBook:
             in_flight=entry.in_flight,
             ramp_share=breaker.ramp_share(now_s),
         )
+        if state.circuit == "closed" and state.retry_at_s == 0.0 and state.ramp_share >= 1.0:
+            entry.last_read = step, state
+        return state

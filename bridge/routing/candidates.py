@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from bridge.decision import Offer, RoutingQuestion, Snapshot
+from bridge.decision import DeploymentState, Offer, RoutingQuestion, Snapshot
 from bridge.geo import is_within
 from bridge.routing.ranking import UNKNOWN_STATE, expected_output_tokens
 
@@ -32,10 +32,10 @@ def checks_of(question: RoutingQuestion) -> Checks:
     limits = question.constraints
     has_price_limit = (limits.max_input_usd_per_mtok, limits.max_output_usd_per_mtok, limits.max_cost_usd) != NO_LIMITS
     every: tuple[tuple[DropKind, Check, bool], ...] = (
-        ("off", _off, True),
+        ("off", _off, any(offer.off_reason is not None for offer in question.offers)),
         ("policy", _not_allowed, limits.allowed_models is not None),
         ("feature", _missing_capability, bool(question.needs)),
-        ("feature", _cannot_honour, True),
+        ("feature", _cannot_honour, any(offer.lacks for offer in question.offers)),
         ("size", _too_small, True),
         ("tags", _missing_tag, bool(limits.tags)),
         ("region", _wrong_region, bool(limits.regions)),
@@ -64,7 +64,12 @@ def drop_of(offer: Offer, question: RoutingQuestion, snapshot: Snapshot, checks:
 def health_reason(offer: Offer, snapshot: Snapshot) -> str | None:
     """Why the offer should be left alone for now; None when it may be called."""
     state = snapshot.deployments.get(offer.deployment)
-    if state is None:
+    return None if state is None else resting_reason(state)
+
+
+def resting_reason(state: DeploymentState) -> str | None:
+    """Why a deployment in this state should be left alone for now."""
+    if state.circuit == "closed" and state.retry_at_s <= 0 and state.wait_s <= 0:
         return None
     if state.circuit == "open":
         return f"circuit open after failures; may be tried again in {state.retry_at_s:.1f} s"

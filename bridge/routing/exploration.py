@@ -1,10 +1,10 @@
 """A small share of calls goes to another model than the best known one, so that its quality becomes known."""
 
 import math
-import random
 from collections.abc import Sequence
 from dataclasses import replace
 
+from bridge.routing.draws import Draws
 from bridge.routing.ranking import Ranking, Scored
 
 UNSURE = 0.15
@@ -15,7 +15,7 @@ STEPS = 96
 """Even steps of the quadrature over quality in [-0.5, 1.5]; fixed, so that a decision re-executes."""
 
 
-def explored(ranking: Ranking, share: float, rng: random.Random) -> Ranking:
+def explored(ranking: Ranking, share: float, rng: Draws) -> Ranking:
     """With probability `share` another draw decides who goes first: half of those by Thompson sampling, half even.
 
     Every candidate keeps a propensity of at least share / (2 x candidates), which off-policy estimates need.

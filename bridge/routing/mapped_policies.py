@@ -1,15 +1,15 @@
 """Policies that map a request to candidates of the alias: by what it means, or by the arm of an experiment."""
 
-import random
 from collections.abc import Sequence
 
 from bridge.decision import Experiment, Intent, RoutingQuestion, Snapshot
 from bridge.routing.assignment import assigned_arm, shares_of
+from bridge.routing.draws import Draws
 from bridge.routing.ranking import Ranking, Scored
 from bridge.routing.simple_policies import as_listed, priority
 
 
-def semantic(offers: Sequence[Scored], question: RoutingQuestion, snapshot: Snapshot, rng: random.Random) -> Ranking:
+def semantic(offers: Sequence[Scored], question: RoutingQuestion, snapshot: Snapshot, rng: Draws) -> Ranking:
     """The candidates of the intent that the prompt is nearest to, then the others; none near enough: as listed."""
     del rng
     listed = as_listed(offers)
@@ -34,7 +34,7 @@ def nearest_intent(question: RoutingQuestion, snapshot: Snapshot) -> Intent | No
     return max(near, key=lambda one: snapshot.similarity.get(one.name, -1.0), default=None)
 
 
-def experiment(offers: Sequence[Scored], question: RoutingQuestion, snapshot: Snapshot, rng: random.Random) -> Ranking:
+def experiment(offers: Sequence[Scored], question: RoutingQuestion, snapshot: Snapshot, rng: Draws) -> Ranking:
     """The unit's arm first, the others as listed. Propensities are those over all units."""
     if question.experiment is None:
         return priority(offers, question, snapshot, rng)
@@ -51,7 +51,7 @@ def experiment(offers: Sequence[Scored], question: RoutingQuestion, snapshot: Sn
     return Ranking(order, first, reasons, arm=arm)
 
 
-def arm_of(asked: Experiment, rng: random.Random) -> str:
+def arm_of(asked: Experiment, rng: Draws) -> str:
     """The arm of the question's unit. A request that is its own unit is named by the next random number."""
     unit = asked.unit if asked.unit is not None else str(rng.getrandbits(64))
     return assigned_arm(asked.name, unit, asked.arms)

@@ -33,6 +33,8 @@ class ObservedUsage:
         self._input: dict[str, _Average] = {}
         self._answers: dict[tuple[str, str], _Average] = {}
         self._tasks: dict[str, _Average] = {}
+        self._told: dict[tuple[str, str], tuple[DeploymentState, DeploymentState]] = {}
+        """By deployment and task: a state, and the same with what is known here. A new answer makes a new state."""
 
     def add(self, deployment: str, task: str, usage: Usage) -> None:
         """Take in what one successful attempt used."""
@@ -41,10 +43,12 @@ class ObservedUsage:
         if len(self._tasks) >= MAX_TASKS:
             self._tasks.clear()
             self._answers.clear()
+            self._told.clear()
         self._cached.setdefault(deployment, _Average()).add(min(usage.cached_tokens, usage.input_tokens))
         self._input.setdefault(deployment, _Average()).add(usage.input_tokens)
         self._answers.setdefault((deployment, task), _Average()).add(usage.output_tokens)
         self._tasks.setdefault(task, _Average()).add(usage.output_tokens)
+        self._told.pop((deployment, task), None)
 
     def output_tokens(self, task: str) -> int | None:
         """How long answers to the task are on average, over all deployments."""
@@ -61,9 +65,12 @@ class ObservedUsage:
 
     def told(self, deployment: str, task: str, state: DeploymentState) -> DeploymentState:
         """The state with what is known here."""
+        known = self._told.get((deployment, task))
+        if known is not None and known[0] is state:
+            return known[1]
         answers = self._answers.get((deployment, task))
         output_tokens = None if answers is None else answers.known()
         share = self.cached_share(deployment)
-        if share is None and output_tokens is None:
-            return state
-        return state.observed(share, output_tokens)
+        told = state if share is None and output_tokens is None else state.observed(share, output_tokens)
+        self._told[deployment, task] = state, told
+        return told

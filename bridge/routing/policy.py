@@ -1,6 +1,5 @@
 """`decide()`: the one pure function that chooses. No clock, no I/O, randomness by seed only."""
 
-import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
@@ -9,7 +8,8 @@ from typing import NamedTuple
 from bridge.chat import Policy
 from bridge.decision import Candidate, Decision, DeploymentState, RoutingQuestion, Snapshot
 from bridge.routing import mapped_policies, quality_policies, simple_policies
-from bridge.routing.candidates import Checks, checks_of, drop_of, dropped_features, health_reason
+from bridge.routing.candidates import Checks, checks_of, drop_of, dropped_features, resting_reason
+from bridge.routing.draws import Draws, SeededDraws
 from bridge.routing.ranking import Ranking, RoutingPolicy, Scored, scored
 
 MAX_RAMPING = 6
@@ -40,7 +40,7 @@ def decide(question: RoutingQuestion, snapshot: Snapshot, *, seed: int, decision
             for n, offer in enumerate(question.offers)
         ]
     )
-    rng = random.Random(seed)  # noqa: S311  # load spreading, not a secret
+    rng = SeededDraws(seed)
     kept = [one for one in judged if one.reason is None or one.is_last_target]
     main = [one.facts for one in kept if not one.facts.offer.is_fallback]
     spare = [one.facts for one in kept if one.facts.offer.is_fallback]
@@ -110,8 +110,8 @@ def _judge(facts: Scored, question: RoutingQuestion, snapshot: Snapshot, checks:
     drop = drop_of(facts.offer, question, snapshot, checks)
     if drop is not None:
         return _Judged(facts, drop.reason)
-    resting = health_reason(facts.offer, snapshot)
-    return _Judged(facts, resting, is_resting=resting is not None)
+    resting = resting_reason(facts.state)
+    return _Judged(facts, resting, resting is not None)
 
 
 def _with_last_target(judged: list[_Judged]) -> list[_Judged]:
@@ -128,7 +128,7 @@ def _rests_s(state: DeploymentState) -> float:
     return max(state.retry_at_s, state.wait_s)
 
 
-def _ranked(main: list[Scored], question: RoutingQuestion, snapshot: Snapshot, rng: random.Random) -> Ranking:
+def _ranked(main: list[Scored], question: RoutingQuestion, snapshot: Snapshot, rng: Draws) -> Ranking:
     """The policy's ranking; a recovering deployment takes part only in its share of the calls, else it goes last."""
     policy = policy_of(question.policy)
     ramping = [one for one in main if one.state.ramp_share < 1.0][:MAX_RAMPING]
@@ -141,10 +141,10 @@ def _ranked(main: list[Scored], question: RoutingQuestion, snapshot: Snapshot, r
         ahead = [one for one in main if taking_part.get(one.name, True)] or main
         in_front = {one.name for one in ahead}
         behind = [one for one in main if one.name not in in_front]
-        ranking = policy(ahead, question, snapshot, random.Random(rank_seed))  # noqa: S311
+        ranking = policy(ahead, question, snapshot, SeededDraws(rank_seed))
         if not behind:
             return ranking
-        tail = policy(behind, question, snapshot, random.Random(rank_seed))  # noqa: S311
+        tail = policy(behind, question, snapshot, SeededDraws(rank_seed))
         reasons = {one.name: f"recovering: takes {one.state.ramp_share:.0%} of its traffic" for one in behind}
         return replace(ranking, order=(*ranking.order, *tail.order), reasons={**ranking.reasons, **reasons})
 

@@ -1,10 +1,10 @@
 """Policies that trade quality: the best, and the cheapest that is nearly as good."""
 
-import random
 from collections.abc import Sequence
 from dataclasses import replace
 
 from bridge.decision import RoutingQuestion, Snapshot
+from bridge.routing.draws import Draws
 from bridge.routing.exploration import explored
 from bridge.routing.ranking import Ranking, Scored, two_choices
 from bridge.routing.score import score_terms, weighted_score
@@ -13,7 +13,7 @@ from bridge.routing.simple_policies import cheapest
 NEAR_QUALITY = 0.01
 
 
-def best(offers: Sequence[Scored], question: RoutingQuestion, snapshot: Snapshot, rng: random.Random) -> Ranking:
+def best(offers: Sequence[Scored], question: RoutingQuestion, snapshot: Snapshot, rng: Draws) -> Ranking:
     """Highest lower bound of quality for the task; equals by load. A share of the calls explores, when configured."""
     del snapshot
     top = max(one.quality_bound for one in offers)
@@ -25,7 +25,7 @@ def best(offers: Sequence[Scored], question: RoutingQuestion, snapshot: Snapshot
     return explored(ranking, question.exploration, rng) if question.exploration > 0 and len(offers) > 1 else ranking
 
 
-def balanced(offers: Sequence[Scored], question: RoutingQuestion, snapshot: Snapshot, rng: random.Random) -> Ranking:
+def balanced(offers: Sequence[Scored], question: RoutingQuestion, snapshot: Snapshot, rng: Draws) -> Ranking:
     """The cheapest whose quality bound is within epsilon of the best and whose p95 latency meets the target.
 
     With `score_weights` the weighted score decides among those instead of price alone.

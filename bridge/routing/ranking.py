@@ -1,11 +1,11 @@
 """What a routing policy is given and what it gives back."""
 
-import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from bridge.decision import DeploymentState, Offer, QualityEstimate, RoutingQuestion, Snapshot
+from bridge.routing.draws import Draws
 
 UNKNOWN_STATE = DeploymentState()
 UNMEASURED_TTFT_S = 1.0
@@ -29,11 +29,8 @@ class Scored(NamedTuple):
     """Expected for this request: its cache hits and its usual length of answer counted in. None: price unknown."""
     weight: float
     """Learned or scheduled, else the offer's own."""
-
-    @property
-    def name(self) -> str:
-        """The deployment's name."""
-        return self.offer.deployment
+    name: str
+    """The deployment's."""
 
     @property
     def quality_bound(self) -> float:
@@ -47,21 +44,20 @@ class Scored(NamedTuple):
 
     def terms(self) -> dict[str, float]:
         """Its numbers by name, unknown ones left out."""
-        state, quality = self.state, self.quality
-        found = {"latency_s": round(self.latency_s, 4), "in_flight": float(state.in_flight), "weight": self.weight}
-        if self.cost_usd is not None:
-            found["cost_usd"] = self.cost_usd
+        state, quality, cost_usd = self.state, self.quality, self.cost_usd
+        found = {"latency_s": self.latency_s, "in_flight": float(state.in_flight), "weight": self.weight}
+        if cost_usd is not None:
+            found["cost_usd"] = cost_usd
         if quality is not None:
             found["quality"] = quality.lower_bound
-        if state is not UNKNOWN_STATE:
-            for name, value in (
-                ("latency_p95_s", state.latency_p95_s),
-                ("success_share", state.success_share),
-                ("cached_share", state.cached_share),
-                ("output_tokens", state.output_tokens),
-            ):
-                if value is not None:
-                    found[name] = value
+        if state.latency_p95_s is not None:
+            found["latency_p95_s"] = state.latency_p95_s
+        if state.success_share is not None:
+            found["success_share"] = state.success_share
+        if state.cached_share is not None:
+            found["cached_share"] = state.cached_share
+        if state.output_tokens is not None:
+            found["output_tokens"] = state.output_tokens
         return found
 
 
@@ -81,9 +77,7 @@ class Ranking:
 class RoutingPolicy(Protocol):
     """Orders eligible offers. Pure: the same offers and the same random numbers give the same ranking."""
 
-    def __call__(
-        self, offers: Sequence[Scored], question: RoutingQuestion, snapshot: Snapshot, rng: random.Random
-    ) -> Ranking:
+    def __call__(self, offers: Sequence[Scored], question: RoutingQuestion, snapshot: Snapshot, rng: Draws) -> Ranking:
         """All of `offers`, best first. `offers` is never empty."""
         ...
 
@@ -102,6 +96,7 @@ def scored(offer: Offer, position: int, question: RoutingQuestion, snapshot: Sna
         ttft_s + per_token_s * output_tokens,
         offer.cost_usd(question.input_tokens, output_tokens, state.cached_share),
         snapshot.weights.get(offer.deployment, offer.weight),
+        offer.deployment,
     )
 
 
@@ -114,7 +109,7 @@ def expected_output_tokens(state: DeploymentState, question: RoutingQuestion) ->
 
 
 def two_choices(
-    offers: Sequence[Scored], rng: random.Random, weights: Sequence[float] | None = None
+    offers: Sequence[Scored], rng: Draws, weights: Sequence[float] | None = None
 ) -> tuple[tuple[Scored, ...], dict[str, float]]:
     """Power of two choices among equals: draw two, the less loaded one goes first, the rest by load.
 
@@ -131,17 +126,21 @@ def two_choices(
     one = _place(shares, rng.random() * total, without=-1)
     other = _place(shares, rng.random() * (total - shares[one]), without=one)
     first = min(one, other)
-    behind = [shares[rank + 1 :] for rank in range(len(shares))]
-    probability = {
-        ahead.name: sum(_pair(share, other, total) for other in slower)
-        for ahead, share, slower in zip(ranked, shares, behind, strict=True)
-    }
-    return (ranked[first], *ranked[:first], *ranked[first + 1 :]), probability
+    return (ranked[first], *ranked[:first], *ranked[first + 1 :]), _first_of_two(ranked, shares, total)
 
 
-def _pair(one: float, other: float, total: float) -> float:
-    """Probability that these two are drawn, in either order, the second without the first."""
-    return one * other / total * (1 / (total - one) + 1 / (total - other))
+def _first_of_two(ranked: Sequence[Scored], shares: Sequence[float], total: float) -> dict[str, float]:
+    """How probable it is for each, by load, to be drawn with none of those before it.
+
+    The sum over all j behind i of s_i s_j / total x (1 / (total - s_i) + 1 / (total - s_j)).
+    """
+    behind, odds = 0.0, 0.0
+    found: dict[str, float] = {}
+    for one, share in zip(reversed(ranked), reversed(shares), strict=True):
+        left = total - share
+        found[one.name] = share / total * (behind / left + odds)
+        behind, odds = behind + share, odds + share / left
+    return found
 
 
 def _place(shares: Sequence[float], point: float, *, without: int) -> int:

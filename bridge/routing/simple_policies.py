@@ -1,11 +1,11 @@
 """Policies that look at one thing: place, weight, turn, load, price, speed or distance."""
 
 import math
-import random
 from collections.abc import Sequence
 
 from bridge.decision import RoutingQuestion, Snapshot
 from bridge.geo import distance_km
+from bridge.routing.draws import Draws
 from bridge.routing.ranking import Ranking, Scored, near_best, two_choices
 
 NEAR_PRICE = 0.10
@@ -17,7 +17,7 @@ PRICE_EXPONENT = -2.0
 """Half the price, four times the chance to be drawn. Source: OpenRouter docs, "Provider routing"."""
 
 
-def priority(offers: Sequence[Scored], question: RoutingQuestion, snapshot: Snapshot, rng: random.Random) -> Ranking:
+def priority(offers: Sequence[Scored], question: RoutingQuestion, snapshot: Snapshot, rng: Draws) -> Ranking:
     """As listed."""
     del question, snapshot, rng
     order = as_listed(offers)
@@ -25,7 +25,7 @@ def priority(offers: Sequence[Scored], question: RoutingQuestion, snapshot: Snap
     return Ranking(order, {order[0].name: 1.0}, reasons)
 
 
-def weighted(offers: Sequence[Scored], question: RoutingQuestion, snapshot: Snapshot, rng: random.Random) -> Ranking:
+def weighted(offers: Sequence[Scored], question: RoutingQuestion, snapshot: Snapshot, rng: Draws) -> Ranking:
     """At random, each in proportion to its weight; the rest the same way, without replacement.
 
     Source: Efraimidis and Spirakis, "Weighted random sampling with a reservoir" (2006).
@@ -41,7 +41,7 @@ def weighted(offers: Sequence[Scored], question: RoutingQuestion, snapshot: Snap
     return Ranking(order, first, reasons)
 
 
-def round_robin(offers: Sequence[Scored], question: RoutingQuestion, snapshot: Snapshot, rng: random.Random) -> Ranking:
+def round_robin(offers: Sequence[Scored], question: RoutingQuestion, snapshot: Snapshot, rng: Draws) -> Ranking:
     """Each in turn; the next ones in line are the fallbacks."""
     del question, rng
     listed = as_listed(offers)
@@ -52,7 +52,7 @@ def round_robin(offers: Sequence[Scored], question: RoutingQuestion, snapshot: S
     return Ranking(order, {order[0].name: 1.0}, reasons)
 
 
-def least_busy(offers: Sequence[Scored], question: RoutingQuestion, snapshot: Snapshot, rng: random.Random) -> Ranking:
+def least_busy(offers: Sequence[Scored], question: RoutingQuestion, snapshot: Snapshot, rng: Draws) -> Ranking:
     """Fewest calls in flight for its weight; equals at random."""
     del question, snapshot
     busy = {one.name: (one.state.in_flight + 1) / max(one.weight, 1e-9) for one in offers}
@@ -63,7 +63,7 @@ def least_busy(offers: Sequence[Scored], question: RoutingQuestion, snapshot: Sn
     return Ranking(order, {one.name: 1 / len(equals) for one in equals}, reasons)
 
 
-def cheapest(offers: Sequence[Scored], question: RoutingQuestion, snapshot: Snapshot, rng: random.Random) -> Ranking:
+def cheapest(offers: Sequence[Scored], question: RoutingQuestion, snapshot: Snapshot, rng: Draws) -> Ranking:
     """Lowest effective price; near-equals share the calls by price^-2 and load; unknown prices last."""
     del question, snapshot
     known = [one for one in offers if one.cost_usd is not None]
@@ -79,7 +79,7 @@ def cheapest(offers: Sequence[Scored], question: RoutingQuestion, snapshot: Snap
     return Ranking((*head, *rest, *unknown), first, reasons)
 
 
-def fastest(offers: Sequence[Scored], question: RoutingQuestion, snapshot: Snapshot, rng: random.Random) -> Ranking:
+def fastest(offers: Sequence[Scored], question: RoutingQuestion, snapshot: Snapshot, rng: Draws) -> Ranking:
     """Lowest predicted latency; equals by load."""
     del question, snapshot
     near, rest = near_best(offers, lambda one: one.latency_s, tolerance=NEAR_LATENCY)
@@ -87,7 +87,7 @@ def fastest(offers: Sequence[Scored], question: RoutingQuestion, snapshot: Snaps
     return Ranking((*head, *rest), first, {one.name: _speed(one) for one in offers})
 
 
-def latency(offers: Sequence[Scored], question: RoutingQuestion, snapshot: Snapshot, rng: random.Random) -> Ranking:
+def latency(offers: Sequence[Scored], question: RoutingQuestion, snapshot: Snapshot, rng: Draws) -> Ranking:
     """Lowest predicted latency, but all that are about as quick share the traffic by weight and load."""
     del question, snapshot
     near, rest = near_best(offers, lambda one: one.latency_s, tolerance=SHARED_LATENCY)
@@ -95,7 +95,7 @@ def latency(offers: Sequence[Scored], question: RoutingQuestion, snapshot: Snaps
     return Ranking((*head, *rest), first, {one.name: _speed(one) for one in offers})
 
 
-def geo(offers: Sequence[Scored], question: RoutingQuestion, snapshot: Snapshot, rng: random.Random) -> Ranking:
+def geo(offers: Sequence[Scored], question: RoutingQuestion, snapshot: Snapshot, rng: Draws) -> Ranking:
     """Nearest to the caller first; what serves from an unknown place last; equals by load."""
     home = question.geo.home if question.geo is not None else None
     if home is None:
@@ -108,7 +108,7 @@ def geo(offers: Sequence[Scored], question: RoutingQuestion, snapshot: Snapshot,
     return Ranking((*head, *order[len(equals) :]), first, {one.name: _distance(one, far[one.name]) for one in offers})
 
 
-def cascade(offers: Sequence[Scored], question: RoutingQuestion, snapshot: Snapshot, rng: random.Random) -> Ranking:
+def cascade(offers: Sequence[Scored], question: RoutingQuestion, snapshot: Snapshot, rng: Draws) -> Ranking:
     """Lowest expected cost first, unknown prices last: the order in which answers are asked for and judged."""
     del question, snapshot, rng
     order = tuple(sorted(offers, key=lambda one: (_cost(one), one.position)))
@@ -151,13 +151,13 @@ def _distance(one: Scored, km: float) -> str:
     return f"serves from {', '.join(one.offer.regions)}, about {km:.0f} km away"
 
 
-def _arrival(weight: float, rng: random.Random) -> float:
+def _arrival(weight: float, rng: Draws) -> float:
     """Exponential waiting time at rate `weight`; never for weight 0. One random number is drawn in every case."""
     drawn = rng.random()
     return math.inf if weight <= 0 else -math.log(1 - drawn) / weight
 
 
-def _at_random(offers: Sequence[Scored], rng: random.Random, reason: str) -> Ranking:
-    order = list(as_listed(offers))
-    rng.shuffle(order)
-    return Ranking(tuple(order), {one.name: 1 / len(order) for one in order}, {one.name: reason for one in order})
+def _at_random(offers: Sequence[Scored], rng: Draws, reason: str) -> Ranking:
+    dice = {one.name: rng.random() for one in as_listed(offers)}
+    order = tuple(sorted(offers, key=lambda one: dice[one.name]))
+    return Ranking(order, {one.name: 1 / len(order) for one in order}, {one.name: reason for one in order})

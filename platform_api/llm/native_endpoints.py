@@ -1,9 +1,9 @@
 """The native LLM API: generate, generate-structured, models, health."""
 
-from dataclasses import asdict
 from typing import Annotated, cast
 
 from fastapi import APIRouter, Depends, Request
+from msgspec import structs
 
 from bridge.call_record import CallContext
 from bridge.catalog.entries import ModelEntry
@@ -85,7 +85,7 @@ async def health(_caller: ModelReader, bridge: Models) -> list[ProviderItem]:
             provider=each.provider,
             is_on=each.off_reason is None,
             reason=each.off_reason,
-            deployments={name: asdict(state) for name, state in each.deployments.items()},
+            deployments={name: structs.asdict(state) for name, state in each.deployments.items()},
         )
         for each in await bridge.health()
     ]

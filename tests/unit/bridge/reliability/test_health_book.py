@@ -81,3 +81,15 @@ def test_a_pause_is_kept_to_its_end() -> None:
     assert one.pause_left_s("p/b", 4) == 0
     assert state(one, 4).retry_at_s == 6
     assert state(one, 11).retry_at_s == 0
+
+
+def test_a_state_read_again_is_current() -> None:
+    book = HealthBook(BreakerConfig(), random.Random(1))
+    book.started("p/a")
+    before = book.states(["p/a"], 0.0)["p/a"]
+    book.started("p/a")
+
+    assert (before.in_flight, book.states(["p/a"], 0.0)["p/a"].in_flight) == (1, 2)
+    book.pause("p/a", 5.0, 0.0)
+    assert book.states(["p/a"], 1.0)["p/a"].retry_at_s == 4.0
+    assert book.states(["p/a"], 6.0)["p/a"].retry_at_s == 0.0
