@@ -211,6 +211,8 @@ class StreamChunk:
     usage: Usage | None = None
     model: str = ""
     choice: int = 0
+    logprobs: JsonObject | None = None
+    """Of this piece, in the shape of chat completions (`content` lists)."""
     provider_cost_usd: float | None = None
 
     @property

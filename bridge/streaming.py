@@ -6,7 +6,8 @@ Source: WHATWG HTML, "Server-sent events"; newline-delimited JSON is read as one
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from bridge.chat import ChatResponse, FinishReason, StreamChunk, ToolCall, ToolCallDelta, Usage
+from bridge.chat import ChatResponse, FinishReason, ReasoningPart, StreamChunk, ToolCall, ToolCallDelta, Usage
+from bridge.json_types import JsonObject, JsonValue
 
 MAX_EVENT_BYTES = 8 * 1024 * 1024
 BOM = b"\xef\xbb\xbf"
@@ -115,7 +116,9 @@ class _Choice:
 
     text: list[str] = field(default_factory=list[str])
     reasoning: list[str] = field(default_factory=list[str])
+    reasoning_parts: list[ReasoningPart] = field(default_factory=list[ReasoningPart])
     refusal: list[str] = field(default_factory=list[str])
+    logprobs: list[JsonObject] = field(default_factory=list[JsonObject])
     calls: dict[int, ToolCall] = field(default_factory=dict[int, ToolCall])
     finish_reason: FinishReason | None = None
 
@@ -168,6 +171,9 @@ class ChunkFold:
         ):
             if piece:
                 pieces.append(piece)
+        choice.reasoning_parts.extend(chunk.reasoning_parts)
+        if chunk.logprobs:
+            choice.logprobs.append(chunk.logprobs)
         for delta in chunk.tool_calls:
             choice.calls[delta.index] = _extended(choice.calls.get(delta.index), delta)
         choice.finish_reason = chunk.finish_reason or choice.finish_reason
@@ -191,6 +197,8 @@ class ChunkFold:
         return ChatResponse(
             text="".join(choice.text),
             reasoning="".join(choice.reasoning),
+            reasoning_parts=tuple(choice.reasoning_parts),
+            logprobs=_joined(choice.logprobs),
             refusal="".join(choice.refusal),
             tool_calls=tuple(choice.calls[index] for index in sorted(choice.calls)),
             finish_reason=choice.finish_reason,
@@ -198,11 +206,24 @@ class ChunkFold:
         )
 
 
+def _joined(pieces: list[JsonObject]) -> JsonObject | None:
+    """Log probabilities of a stream as one object: lists are joined, of anything else the last value stands."""
+    joined: dict[str, JsonValue] = {}
+    for piece in pieces:
+        for name, value in piece.items():
+            known = joined.get(name)
+            joined[name] = [*known, *value] if isinstance(known, list) and isinstance(value, list) else value
+    return joined or None
+
+
 def _extended(call: ToolCall | None, delta: ToolCallDelta) -> ToolCall:
     if call is None:
-        return ToolCall(id=delta.id or "", name=delta.name or "", arguments=delta.arguments)
+        return ToolCall(id=delta.id or "", name=delta.name or "", arguments=delta.arguments, signature=delta.signature)
     return ToolCall(
-        id=call.id or delta.id or "", name=call.name or delta.name or "", arguments=call.arguments + delta.arguments
+        id=call.id or delta.id or "",
+        name=call.name or delta.name or "",
+        arguments=call.arguments + delta.arguments,
+        signature=call.signature or delta.signature,
     )
 
 
@@ -221,9 +242,11 @@ def chunks_of(response: ChatResponse) -> tuple[StreamChunk, ...]:
         StreamChunk(
             text=answer.text,
             reasoning=answer.reasoning,
+            reasoning_parts=answer.reasoning_parts,
             refusal=answer.refusal,
+            logprobs=answer.logprobs,
             tool_calls=tuple(
-                ToolCallDelta(position, call.id, call.name, call.arguments)
+                ToolCallDelta(position, call.id, call.name, call.arguments, call.signature)
                 for position, call in enumerate(answer.tool_calls)
             ),
             finish_reason=answer.finish_reason,

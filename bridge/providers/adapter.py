@@ -8,6 +8,7 @@ from bridge.chat import ChatRequest, ChatResponse, StreamChunk
 from bridge.embedding import EmbeddingRequest, EmbeddingResponse
 from bridge.errors import ConfigurationError
 from bridge.json_types import JsonObject
+from bridge.providers.anthropic_messages import AnthropicMessages
 from bridge.providers.openai_chat import OpenAiChat
 from bridge.providers.openai_embeddings import OpenAiEmbeddings
 from bridge.streaming import ServerSentEvent
@@ -55,7 +56,11 @@ class EmbeddingAdapter(Protocol):
     def parse(self, payload: JsonObject, target: Deployment) -> EmbeddingResponse: ...
 
 
-CHAT_ADAPTERS: Mapping[str, ChatAdapter] = {"openai": OpenAiChat(), "ollama": OpenAiChat()}
+CHAT_ADAPTERS: Mapping[str, ChatAdapter] = {
+    "openai": OpenAiChat(),
+    "ollama": OpenAiChat(),
+    "anthropic": AnthropicMessages(),
+}
 EMBEDDING_ADAPTERS: Mapping[str, EmbeddingAdapter] = {"openai": OpenAiEmbeddings(), "ollama": OpenAiEmbeddings()}
 AdapterT = TypeVar("AdapterT")
 

@@ -79,6 +79,7 @@ class OpenAiEventReader:
             finish_reason=finish_reason_of(choice.finish_reason, self._target, has_calls=open_calls.has_any),
             model=model,
             choice=choice.index,
+            logprobs=choice.logprobs,  # pyright: ignore[reportArgumentType]  # decoded JSON is a JsonObject
         )
 
 
