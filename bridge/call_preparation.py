@@ -16,6 +16,7 @@ from bridge.clock import Clock
 from bridge.config import BridgeConfig
 from bridge.decision import Decision
 from bridge.errors import BudgetExceededError
+from bridge.escalation import cascade_of
 from bridge.identifiers import NewId
 from bridge.learning.quality import QualitySource
 from bridge.money import usd_number
@@ -61,6 +62,13 @@ class Ready:
     targets: tuple[Deployment, ...] = ()
     ends_at_s: float = 0.0
     cached: ChatResponse | None = None
+
+    @property
+    def may_drop(self) -> frozenset[str]:
+        """Features that may go unheeded: those of the alias, and what a cascade asks for on its own account."""
+        rules = self.route.rules
+        own = frozenset({"logprobs"}) if cascade_of(self.route) is not None else frozenset[str]()
+        return own if rules is None else rules.may_drop | own
 
     @property
     def served_by(self) -> str:

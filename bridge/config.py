@@ -9,7 +9,17 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, SecretStr, ValidationError
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    SecretStr,
+    ValidationError,
+    field_validator,
+)
 
 from bridge.config_problems import problems_of
 from bridge.errors import ConfigurationError
@@ -186,6 +196,16 @@ class CascadeConfig(Frozen):
     min_mean_logprob: float | None = Field(default=None, le=0, description="Lower confidence escalates.")
     on_length: bool = Field(default=True, description="An answer cut by the token limit escalates.")
     max_escalations: int = Field(default=2, ge=1, le=10)
+
+    @field_validator("refusal_patterns")
+    @classmethod
+    def _compiles(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
+        for pattern in patterns:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"{pattern!r} is no regular expression: {error}") from error
+        return patterns
 
 
 class ExperimentConfig(Frozen):

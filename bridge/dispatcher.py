@@ -16,6 +16,7 @@ from bridge.catalog.deployments import Deployment
 from bridge.chat import ChatRequest, ChatResponse, StreamChunk
 from bridge.decision import Decision
 from bridge.errors import SchemaViolationError
+from bridge.escalation import asked_with_confidence, cascade_of, climb
 from bridge.json_types import JsonValue
 from bridge.reliability.failover import FailoverPlan
 from bridge.shaping import bound_nano_usd, shaped
@@ -54,7 +55,7 @@ class Dispatcher:
 
     async def complete(self, ready: Ready, log: CallLog) -> tuple[ChatResponse, JsonValue]:
         """A whole answer, and the validated JSON when one was asked for; an invalid one is asked for once more."""
-        target, response = await self._completed(ready, log)
+        target, response = await self._answered(ready, log)
         try:
             return response, parsed_answer(ready.request, response)
         except SchemaViolationError as violation:
@@ -64,12 +65,19 @@ class Dispatcher:
             _, response = await self._completed(replace(ready, request=again, targets=(target, *others)), log)
             return response, parsed_answer(ready.request, response)
 
+    async def judged(self, ready: Ready, log: CallLog) -> ChatResponse | None:
+        """The answer of a cascade, which a stream holds back until it is judged; None when the call is no cascade."""
+        if cascade_of(ready.route) is None:
+            return None
+        _, response = await self._answered(ready, log)
+        return response
+
     async def open_stream(self, ready: Ready, log: CallLog) -> Opened:
         """A stream with its first content; whatever failed before it was made up for elsewhere."""
 
         async def attempt(target: Deployment, limits: AttemptLimits) -> Opened:
             stream = self._parts.runner.stream(
-                shaped(ready.request, target), target, limits, on_record=self._on_record(log)
+                shaped(ready.request, target, ready.may_drop), target, limits, on_record=self._on_record(log)
             )
             try:
                 return Opened(await anext(stream), stream, target)
@@ -88,9 +96,24 @@ class Dispatcher:
                 log.context.org_id, log.request, ready.served_by, response, alias_ttl_s=rules.cache_ttl_s
             )
 
+    async def _answered(self, ready: Ready, log: CallLog) -> tuple[Deployment, ChatResponse]:
+        """The first answer that comes or, of a cascade, the first that will do."""
+        rules = cascade_of(ready.route)
+        if rules is None:
+            return await self._completed(ready, log)
+        asked = replace(ready, request=asked_with_confidence(ready.request, rules))
+
+        async def ask(targets: tuple[Deployment, ...]) -> tuple[Deployment, ChatResponse]:
+            return await self._completed(replace(asked, targets=targets), log)
+
+        climbed = await climb(ready.targets, _fallback_names(ready.route), ready.request, rules, ask)
+        log.decision = climbed.noted_in(log.decision)
+        response = climbed.response
+        return climbed.target, response if ready.request.logprobs else replace(response, logprobs=None)
+
     async def _completed(self, ready: Ready, log: CallLog) -> tuple[Deployment, ChatResponse]:
         async def attempt(target: Deployment, limits: AttemptLimits) -> tuple[Deployment, ChatResponse]:
-            asked = shaped(ready.request, target)
+            asked = shaped(ready.request, target, ready.may_drop)
             attempted = await self._parts.runner.complete(asked, target, limits, on_record=self._on_record(log))
             return target, attempted.response
 
@@ -112,8 +135,8 @@ class Dispatcher:
             targets=ready.targets,
             deadline_s=max(ready.ends_at_s - parts.clock.monotonic(), 0.0),
             is_hard_deadline=self._has_own_deadline(ready),
-            is_stream=log.is_stream,
-            fallback=frozenset(deployment.name for option in ready.route.fallback for deployment in option.deployments),
+            is_stream=log.is_stream and cascade_of(ready.route) is None,
+            fallback=_fallback_names(ready.route),
             on_content_filter=rules.on_content_filter if rules is not None else "stop",
             before_attempt=before_attempt,
         )
@@ -131,6 +154,10 @@ class Dispatcher:
         """Did the request or its alias set a deadline, which then holds for the whole stream too?"""
         rules = ready.route.rules
         return ready.request.deadline_s is not None or (rules is not None and rules.deadline_s is not None)
+
+
+def _fallback_names(route: Route) -> frozenset[str]:
+    return frozenset(deployment.name for option in route.fallback for deployment in option.deployments)
 
 
 def parsed_answer(request: ChatRequest, response: ChatResponse) -> JsonValue:

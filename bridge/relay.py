@@ -53,6 +53,8 @@ class RelayedStream:
             ready = await self._dispatcher.prepare(self._log)
             response = ready.cached
             self._progress = replace(self._progress, cache=self._log.cache)
+            if response is None:
+                response = await self._judged(ready)
             if response is not None:
                 for chunk in chunks_of(response):
                     yield chunk
@@ -85,6 +87,21 @@ class RelayedStream:
         except BaseException as error:
             await self._close(self._log, ready, "cancelled", error)
             raise
+
+    async def _judged(self, ready: Ready) -> ChatResponse | None:
+        """A cascade's answer, whole: its first word is shown when it is known to stand."""
+        began = time.perf_counter()
+        response = await self._dispatcher.judged(ready, self._log)
+        if response is not None:
+            last = self._log.attempts[-1]
+            self._progress = replace(
+                self._progress,
+                model=last.model,
+                provider=last.provider,
+                n_attempts=len(self._log.attempts),
+                waited_ms=(time.perf_counter() - began) * 1000,
+            )
+        return response
 
     async def _finish(self, ready: Ready, response: ChatResponse) -> None:
         parsed = parsed_answer(self._log.request, response)
