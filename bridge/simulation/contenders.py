@@ -42,7 +42,8 @@ def contenders(scenario: Scenario, names: Sequence[str] = (), *, where: str = "t
         raise invalid(where, tuple(problems))
     try:
         found = tuple(_contender(name, scenario) for name in wanted)
-        problems = _world_problems(scenario, Bridge(found[0].config, transports={}))
+        bridges = [Bridge(one.config, transports={}) for one in found]
+        problems = _world_problems(scenario, bridges[0])
     except ConfigurationError as error:
         raise invalid(where, tuple(f"bridge: {problem.strip()}" for problem in error.problems)) from error
     if problems:
@@ -52,6 +53,8 @@ def contenders(scenario: Scenario, names: Sequence[str] = (), *, where: str = "t
 
 def _name_problems(name: str, scenario: Scenario) -> list[str]:
     known = (*POLICIES, RANDOM, *scenario.variants)
+    if name in scenario.variants and name in (*POLICIES, RANDOM):
+        return [f"variants: {name!r} is the name of a policy already"]
     if name in known:
         return []
     meant = nearest(name, known)

@@ -10,6 +10,7 @@ from bridge.call_record import CallContext, CallRecord
 from bridge.chat import ChatRequest, Message
 from bridge.errors import BridgeError
 from bridge.gateway import Bridge
+from bridge.learning.quality import QualityScore, ScoredQuality
 from bridge.simulation.all_knowing import AllKnowing
 from bridge.simulation.conditions import Conditions
 from bridge.simulation.contenders import Contender
@@ -50,6 +51,8 @@ class _Day:
         conditions = Conditions(scenario.world)
         prices = PriceSchedule(scenario.world.events, starts_at)
         numbers = itertools.count(1)
+        self._clock = clock
+        self._quality = ScoredQuality(clock) if scenario.feedback.share > 0 else None
         providers = SimulatedProviders(conditions, clock, self._rng("providers"))
         self._bridge = Bridge(
             contender.config,
@@ -58,6 +61,7 @@ class _Day:
             new_id=lambda: f"id-{next(numbers)}",
             rng=self._rng("bridge"),
             prices=prices,
+            quality=self._quality,
         )
         served = [entry for entry in self._bridge.models() if entry.name in scenario.world.models]
         self._tally = Tally(AllKnowing(served, conditions, prices, starts_at=starts_at, epsilon=scenario.epsilon))
@@ -101,7 +105,9 @@ class _Day:
             if not isinstance(error.call, CallRecord):
                 raise
             record, text, ttft_s = error.call, None, None
-        self._tally.add(call, record, text, took_s=self._loop.time() - began_s, ttft_s=ttft_s)
+        is_good = self._tally.add(call, record, text, took_s=self._loop.time() - began_s, ttft_s=ttft_s)
+        if call.is_scored and text is not None and record.attempts:
+            self._score(call, record.attempts[-1].model, is_good=is_good)
 
     async def _streamed(
         self, request: ChatRequest, context: CallContext, began_s: float
@@ -112,6 +118,12 @@ class _Day:
             if ttft_s is None and chunk.has_content:
                 ttft_s = self._loop.time() - began_s
         return stream.result.record, stream.result.response.text, ttft_s
+
+    def _score(self, call: Arrival, model: str, *, is_good: bool) -> None:
+        """Tell the router, some time later, how good the answer was."""
+        if self._quality is not None:
+            score = QualityScore(ORG, call.task, model, float(is_good), self._clock.now())
+            self._loop.call_later(self._scenario.feedback.after_s, self._quality.add, (score,))
 
     def _target(self) -> str:
         """The alias; for the baseline a model at random."""

@@ -81,3 +81,15 @@ def test_mistakes_in_the_bridges_sections_keep_their_path() -> None:
 
 def test_the_alias_must_be_there() -> None:
     assert problems(alias="ap") == ("bridge: aliases: there is no 'ap', which `alias` names",)
+
+
+def test_a_variant_may_not_be_called_like_a_policy() -> None:
+    found = problems(policies=["semantic"], variants={"semantic": {"cache": "exact"}})
+
+    assert found == ("variants: 'semantic' is the name of a policy already",)
+
+
+def test_what_the_bridge_refuses_under_any_of_the_policies_is_told() -> None:
+    found = problems(policies=["best", "wrong"], variants={"wrong": {"policy": "weighted", "weights": {"near/z": 1}}})
+
+    assert found == ("bridge: aliases.app.weights: 'near/z' is not one of its candidates",)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from bridge.simulation.contenders import contenders
 from bridge.simulation.figures import Figures
 from bridge.simulation.runner import simulated_day
-from tests.support.scenarios import TRAFFIC, scenario
+from tests.support.scenarios import BRIDGE, TRAFFIC, scenario
 
 
 def lived(
@@ -85,3 +85,20 @@ def test_progress_is_told_to_the_end() -> None:
 
     assert told[0] == 0.0
     assert told[-1] == 1.0
+
+
+def test_the_router_learns_from_scores_that_its_priors_are_wrong() -> None:
+    calls = {**TRAFFIC, "calls": 300}
+    models = {"near/a": {"quality": 0.3}, "far/b": {"quality": 0.95}}
+    wrong = {
+        **BRIDGE,
+        "models": {
+            "near/a": {"input_usd_per_mtok": 1.0, "output_usd_per_mtok": 2.0, "quality": 0.95},
+            "far/b": {"input_usd_per_mtok": 3.0, "output_usd_per_mtok": 6.0, "quality": 0.9},
+        },
+    }
+    blind = lived("best", bridge=wrong, world={"models": models}, traffic=calls)
+    told = lived("best", bridge=wrong, world={"models": models}, traffic=calls, feedback={"share": 0.5, "after_s": 10})
+
+    assert blind.served_by == {"near/a": 300}
+    assert told.served_by["far/b"] > 200
