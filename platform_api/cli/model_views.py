@@ -1,4 +1,4 @@
-"""How models, decisions and calls look in a terminal, and as JSON."""
+"""How models and calls look in a terminal, and as JSON."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -10,9 +10,8 @@ from rich.table import Table
 from platform_api.cli.outcome import err, money, out, seconds
 
 if TYPE_CHECKING:
-    from bridge.call_record import AttemptRecord, CallRecord
+    from bridge.call_record import CallRecord
     from bridge.catalog.entries import ModelEntry
-    from bridge.decision import Candidate, Decision
     from bridge.result import ChatResult
 
 
@@ -25,60 +24,6 @@ def show_facts(record: "CallRecord") -> None:
     tokens = f"{last.usage.input_tokens} + {last.usage.output_tokens} tokens" if last and last.usage else "cached"
     line = f"{answered_by} · {tokens} · {seconds(took_s)} · {money(None if cost is None else cost / 1e9)}"
     err.print(line, style="dim", markup=False, highlight=False)
-
-
-def explain_call(record: "CallRecord") -> None:
-    """The decision and every attempt of a call."""
-    if record.decision is not None:
-        show_decision(record.decision)
-    _show_attempts(record.attempts)
-
-
-def show_decision(decision: "Decision") -> None:
-    """Every candidate, ranked, with its reason."""
-    title = f"policy {decision.policy}, task {decision.task}" + (f", alias {decision.alias}" if decision.alias else "")
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    for heading in ("", "candidate", "expected cost", "expected time", "chance first", "why"):
-        table.add_column(heading)
-    ranked = sorted(decision.candidates, key=lambda one: _rank(decision, one))
-    for candidate in ranked:
-        place = str(decision.attempts.index(candidate.deployment) + 1) if candidate.is_eligible else "-"
-        chance = "—" if candidate.propensity is None else f"{candidate.propensity:.0%}"
-        table.add_row(
-            place,
-            escape(candidate.deployment),
-            money(candidate.cost_usd),
-            seconds(candidate.latency_s),
-            chance,
-            escape(candidate.reason),
-            style=None if candidate.is_eligible else "dim",
-        )
-    out.print(table)
-
-
-def _rank(decision: "Decision", candidate: "Candidate") -> int:
-    if candidate.deployment in decision.attempts:
-        return decision.attempts.index(candidate.deployment)
-    return len(decision.attempts) + 1
-
-
-def _show_attempts(attempts: Sequence["AttemptRecord"]) -> None:
-    table = Table(title="attempts", title_justify="left", box=None, pad_edge=False)
-    for heading in ("", "deployment", "outcome", "first token", "took", "cost", "what happened"):
-        table.add_column(heading)
-    for number, attempt in enumerate(attempts, start=1):
-        ttft_s = None if attempt.ttft_ms is None else attempt.ttft_ms / 1000
-        cost = None if attempt.cost_nano_usd is None else attempt.cost_nano_usd / 1e9
-        table.add_row(
-            str(number),
-            escape(attempt.deployment),
-            attempt.error_class or attempt.outcome,
-            seconds(ttft_s),
-            seconds(attempt.duration_ms / 1000),
-            money(cost),
-            escape(attempt.error_message or (attempt.finish_reason or "")),
-        )
-    out.print(table)
 
 
 def show_models(entries: Sequence["ModelEntry"]) -> None:

@@ -1,25 +1,21 @@
 """`chat`, `models`, `route`: the bridge from the command line."""
 
 import asyncio
+from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from platform_api.cli.model_views import (
-    call_json,
-    explain_call,
-    model_json,
-    result_json,
-    show_decision,
-    show_facts,
-    show_models,
-)
+from platform_api.cli.decision_card import show_call, show_decision
+from platform_api.cli.model_views import call_json, model_json, result_json, show_facts, show_models
 from platform_api.cli.outcome import FAILED, INVALID, CommandError, err, out, print_json
 from platform_api.cli.platform import AsJson, settings_of_process
 
 if TYPE_CHECKING:
     from bridge.call_record import CallRecord
     from bridge.chat import ChatRequest
+    from bridge.decision import Decision
     from bridge.errors import BridgeError
 
 Task = Annotated[str | None, typer.Option(help="What quality is measured for; the alias when not given.")]
@@ -67,7 +63,7 @@ async def _chat(request: "ChatRequest", task: str | None, *, explain: bool, as_j
     out.print()
     show_facts(result.record)
     if explain:
-        explain_call(result.record)
+        show_call(result.record)
     return 0
 
 
@@ -81,7 +77,7 @@ def _show_failure(error: "BridgeError", *, explain: bool, as_json: bool) -> int:
         print_json({"error": {"class": error.error_class, "message": str(error)}, **facts})
         return code
     if record is not None and explain:
-        explain_call(record)
+        show_call(record)
     raise CommandError(str(error), code) from error
 
 
@@ -118,21 +114,22 @@ def list_models(
 
 
 def route(
-    alias: Annotated[str, typer.Option(help="An alias, or provider/model.")],
+    alias: Annotated[str | None, typer.Option(help="An alias, or provider/model.")] = None,
     prompt: Annotated[str, typer.Option(help="The request to route; its length and needs decide.")] = "Hello",
     task: Task = None,
     explain: Annotated[bool, typer.Option("--explain", help="Every candidate with its reason.")] = False,
+    replay: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="Take logged decisions again: a decision or call in each line."),
+    ] = None,
     as_json: AsJson = False,
 ) -> int:
     """What the router would do now; nothing is called."""
-    from bridge.call_record import CallContext
-    from bridge.chat import ChatRequest, Message
-    from bridge.config import BridgeConfig
-    from bridge.gateway import Bridge
-
-    bridge = Bridge(BridgeConfig.parse(settings_of_process().bridge))
-    request = ChatRequest(model=alias, messages=(Message.of("user", prompt),))
-    decision = bridge.decide(request, CallContext(org_id="local", task=task))
+    if replay is not None:
+        return _replay(replay, as_json=as_json)
+    if alias is None:
+        raise CommandError("give --alias, or --replay with a file of logged decisions")
+    decision = _decided(alias, prompt, task)
     if as_json:
         print_json(decision.to_json())
         return 0
@@ -140,3 +137,30 @@ def route(
     if explain:
         show_decision(decision)
     return 0 if decision.attempts else FAILED
+
+
+def _decided(alias: str, prompt: str, task: str | None) -> "Decision":
+    from bridge.call_record import CallContext
+    from bridge.chat import ChatRequest, Message
+    from bridge.config import BridgeConfig
+    from bridge.gateway import Bridge
+
+    bridge = Bridge(BridgeConfig.parse(settings_of_process().bridge))
+    request = ChatRequest(model=alias, messages=(Message.of("user", prompt),))
+    return bridge.decide(request, CallContext(org_id="local", task=task))
+
+
+def _replay(path: Path, *, as_json: bool) -> int:
+    """1 when a decision comes out otherwise than it was logged, or cannot be taken again."""
+    from platform_api.cli.decision_replay import replayed
+
+    found = list(replayed(path))
+    wrong = [one for one in found if one.problem is not None]
+    if as_json:
+        print_json({"decisions": len(found), "differences": [asdict(one) for one in wrong]})
+    else:
+        for one in wrong:
+            out.print(f"line {one.line} {one.decision_id}: {one.problem}", markup=False, highlight=False)
+        same = len(found) - len(wrong)
+        out.print(f"{len(found)} decisions taken again, {same} the same, {len(wrong)} not", highlight=False)
+    return FAILED if wrong else 0
