@@ -41,6 +41,8 @@ class WireRequest:
     headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     """Credentials and the dialect's own headers."""
     method: Literal["POST", "GET"] = "POST"
+    query: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Added to the query of the base URL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +153,7 @@ class HttpTransport:
         headers = {"content-type": "application/json", "accept-encoding": encoding, **request.headers}
         return await self._opened().request(
             request.method,
-            url_of(target, request.path),
+            url_of(target, request.path, request.query),
             data=_encoded(request.body, target) if request.method == "POST" else None,
             headers=headers,
             timeout=wait,
@@ -205,8 +207,8 @@ class _HttpStream:
             raise fault_of(error, self._target, self._limits) from error
 
 
-def url_of(target: Endpoint, path: str) -> URL:
-    """Base URL and path joined; a query of the base URL (`?api-version=...`) stays at the end.
+def url_of(target: Endpoint, path: str, query: Mapping[str, str] | None = None) -> URL:
+    """Base URL and path joined; a query of the base URL (`?api-version=...`) stays at the end, before `query`.
 
     Raises:
         ConfigurationError: The base URL is no http(s) URL.
@@ -217,7 +219,8 @@ def url_of(target: Endpoint, path: str) -> URL:
         raise ConfigurationError(f"the base_url of provider {target.provider!r} is no URL") from error
     if base.scheme not in {"http", "https"} or not base.host:
         raise ConfigurationError(f"the base_url of provider {target.provider!r} must be an http(s) URL")
-    return base.with_path(base.path.rstrip("/") + path).with_query(base.query)
+    joined = base.with_path(base.path.rstrip("/") + path).with_query(base.query)
+    return joined.update_query(query) if query else joined
 
 
 def encode_json(body: JsonObject) -> bytes:

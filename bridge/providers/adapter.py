@@ -9,6 +9,7 @@ from bridge.embedding import EmbeddingRequest, EmbeddingResponse
 from bridge.errors import ConfigurationError
 from bridge.json_types import JsonObject
 from bridge.providers.anthropic_messages import AnthropicMessages
+from bridge.providers.google_gemini import GoogleGemini
 from bridge.providers.openai_chat import OpenAiChat
 from bridge.providers.openai_embeddings import OpenAiEmbeddings
 from bridge.streaming import ServerSentEvent
@@ -60,6 +61,7 @@ CHAT_ADAPTERS: Mapping[str, ChatAdapter] = {
     "openai": OpenAiChat(),
     "ollama": OpenAiChat(),
     "anthropic": AnthropicMessages(),
+    "gemini": GoogleGemini(),
 }
 EMBEDDING_ADAPTERS: Mapping[str, EmbeddingAdapter] = {"openai": OpenAiEmbeddings(), "ollama": OpenAiEmbeddings()}
 AdapterT = TypeVar("AdapterT")

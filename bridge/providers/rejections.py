@@ -74,6 +74,7 @@ _RULES: tuple[_Rule, ...] = (
             r"too many (input |prompt )?tokens",
             r"total length of all messages",
             r"request too large",
+            r"token count[^.]{0,40}exceeds the maximum",
         ),
     ),
     _Rule(
@@ -130,6 +131,8 @@ class _Complaint:
     code: str | None = None
     kind: str | None = None
     status: int | None = None
+    pause_s: float | None = None
+    """What a `google.rpc.RetryInfo` among the details asks for."""
 
     @property
     def word(self) -> str | None:
@@ -144,7 +147,9 @@ class _Complaint:
 
 def to_error(status: int, headers: Mapping[str, str], body: bytes, target: Deployment) -> ProviderError:
     """The error for a reply whose status is not 2xx. `headers` have lower-case names."""
-    return _error(status, _complaint_of(_decoded(body)), retry_after_s(headers), target)
+    complaint = _complaint_of(_decoded(body))
+    pause_s = retry_after_s(headers)
+    return _error(status, complaint, complaint.pause_s if pause_s is None else pause_s, target)
 
 
 def decoded_reply(body: bytes, target: Deployment) -> JsonObject:
@@ -169,7 +174,7 @@ def in_band_error(payload: object, target: Deployment) -> ProviderError:
 
 
 def _error(status: int, complaint: _Complaint, pause_s: float | None, target: Deployment) -> ProviderError:
-    kind = _kind_of(status, complaint)
+    kind = _kind_of(status, complaint, pause_s)
     said = masked(complaint.message, target.api_key) or "no reason given"
     return kind(
         f"{target.name} answered {status}: {said}",
@@ -180,7 +185,9 @@ def _error(status: int, complaint: _Complaint, pause_s: float | None, target: De
     )
 
 
-def _kind_of(status: int, complaint: _Complaint) -> type[ProviderError]:
+def _kind_of(status: int, complaint: _Complaint, pause_s: float | None) -> type[ProviderError]:
+    if status == 429 and pause_s is not None:
+        return RateLimitedError  # a quota that comes back by itself, whatever it is called
     for rule in _RULES:
         if (rule.statuses is None or status in rule.statuses) and rule.words.search(complaint.searched):
             return rule.kind
@@ -217,9 +224,22 @@ def _complaint_of(payload: object) -> _Complaint:
     return _Complaint(
         message=_message_of(fields),
         code=_text(code),
-        kind=_text(fields.get("type")),
+        kind=_text(fields.get("type")) or _text(fields.get("status")),
+        pause_s=_retry_info_s(fields.get("details")),
         status=code if isinstance(code, int) and 400 <= code < 600 else None,
     )
+
+
+def _retry_info_s(details: object) -> float | None:
+    """Seconds of `retryDelay` ("34.4s") in an error's details. Source: google.rpc.RetryInfo."""
+    for detail in cast("list[object]", details) if isinstance(details, list) else ():
+        delay = cast("Mapping[str, object]", detail).get("retryDelay") if isinstance(detail, Mapping) else None
+        if isinstance(delay, str) and delay.endswith("s"):
+            try:
+                return min(max(float(delay[:-1]), 0.0), MAX_RETRY_AFTER_S)
+            except ValueError:
+                continue
+    return None
 
 
 def _message_of(fields: Mapping[str, object]) -> str:

@@ -9,7 +9,7 @@ RECORDING = Recording("anthropic_messages")
 
 def with_cached_input(record_id: str) -> dict[str, int]:
     """The vendor counts cached and cache-written tokens beside the input; we count them in it."""
-    usage = RECORDING.expectations[record_id].get("usage") or {}
+    usage: dict[str, int] = RECORDING.expectations[record_id].get("usage", {})
     beside = usage.get("cached_tokens", 0) + usage.get("cache_write_tokens", 0)
     return {"input_tokens": usage["input_tokens"] + beside} if beside else {}
 

@@ -120,7 +120,7 @@ class ChatRecording:
     def normalised(self, expected: dict[str, Any]) -> dict[str, int] | None:
         """The expected usage in our terms."""
         usage: dict[str, int] | None = expected.get("usage")
-        if usage is None:
+        if not usage:
             return None
         return {key: usage[key] for key in TOKEN_KEYS if key in usage} | dict(self.restated.get(expected["id"], {}))
 
@@ -148,7 +148,7 @@ def error_pairs(said: dict[str, Any], error: ProviderError) -> dict[str, tuple[o
     return {
         "status": (said.get("status", error.status), error.status),
         "code": (words[0] if words else None, error.code),
-        "message": (True, message in str(error)),
+        "message": (True, " ".join(message.split()) in " ".join(str(error).split())),
         "retry_after_s": (said.get("retry_after_s"), error.retry_after_s),
     }
 
