@@ -2,8 +2,10 @@ from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
+from ruamel.yaml import YAML
 
 from bridge.errors import ConfigurationError
+from bridge.simulation.contenders import contenders
 from bridge.simulation.scenario import Scenario, Traffic, WorldEvent, load_scenario
 from tests.support.scenarios import raw_scenario
 
@@ -90,3 +92,11 @@ def test_prompts_and_questions_exclude_each_other() -> None:
 
     with pytest.raises(ValidationError, match="not both"):
         Scenario.model_validate(raw)
+
+
+def test_the_guides_scenario_can_be_run() -> None:
+    guide = (Path(__file__).resolve().parents[4] / "docs/guides/simulation.md").read_text(encoding="utf-8")
+    shown = guide.split("```yaml\n")[1].split("```")[0]
+    day = Scenario.model_validate(YAML(typ="safe").load(shown))
+
+    assert [one.name for one in contenders(day)] == ["balanced", "best", "random"]
