@@ -28,11 +28,12 @@ JSON_HEADERS: Mapping[str, str] = {"content-type": "application/json"}
 STREAM_HEADERS: Mapping[str, str] = {"content-type": "text/event-stream"}
 REFUSAL_MS = 30.0
 """How long a provider takes to say no."""
+DOUBT = ", but I am not sure"
 KEEPALIVE_S = 5.0
 """A stream is never silent for longer than this while its answer is made."""
 STILL_WRITING = b'data: {"choices": [{"index": 0, "delta": {}}]}\n\n'
 FOREVER_S = 1e7
-PROBE = Arrival(-1, 0.0, "", -1, "", prompt_tokens=10, output_tokens=1, is_stream=False, luck=0.0, is_scored=False)
+PROBE = Arrival(-1, 0.0, "", -1, "", 10, 1, is_stream=False, luck=0.0, doubt=0.0, is_scored=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,20 +43,24 @@ class SimulatedAnswer:
     task: str
     topic: int
     is_good: bool
+    is_doubtful: bool = False
+    """Does it say itself that it is not sure?"""
 
     @property
     def text(self) -> str:
         """The answer as it is sent."""
-        return f"{self.task}/{self.topic} {'good' if self.is_good else 'poor'}"
+        verdict = "good" if self.is_good else "poor"
+        return f"{self.task}/{self.topic} {verdict}{DOUBT if self.is_doubtful else ''}"
 
     @classmethod
     def read(cls, text: str) -> "SimulatedAnswer | None":
         """What the text of an answer tells; None when it is no simulated one."""
-        about, _, verdict = text.rpartition(" ")
+        plain = text.removesuffix(DOUBT)
+        about, _, verdict = plain.rpartition(" ")
         task, _, topic = about.rpartition("/")
         if verdict not in ("good", "poor") or not topic.lstrip("-").isdecimal():
             return None
-        return cls(task, int(topic), verdict == "good")
+        return cls(task, int(topic), verdict == "good", plain != text)
 
 
 class SimulatedProviders:
@@ -130,10 +135,11 @@ class SimulatedProviders:
 
     def _answer(self, call: Arrival, deployment: str, request: WireRequest) -> Answer:
         is_good = call.luck < self._conditions.quality(deployment, call.task)
+        is_doubtful = not is_good and call.doubt < self._conditions.served(deployment).doubt_share
         limit = _asked_tokens(request, call)
         return Answer(
             model=str(request.body.get("model", "")),
-            text=SimulatedAnswer(call.task, call.topic, is_good).text,
+            text=SimulatedAnswer(call.task, call.topic, is_good, is_doubtful).text,
             usage=MockUsage(input_tokens=call.prompt_tokens, output_tokens=min(call.output_tokens, limit)),
             finish_reason="stop" if call.output_tokens <= limit else "length",
             id=f"answer-{call.number}",

@@ -49,6 +49,9 @@ class ServedModel(Frozen):
 
     quality: float = Field(ge=0, le=1, description="Share of its answers that are good.")
     quality_at: dict[str, float] = Field(default_factory=dict[str, float], description="By task, where it differs.")
+    doubt_share: float = Field(
+        default=0.0, ge=0, le=1, description="Of its poor answers: they end in `I am not sure`, which a cascade sees."
+    )
     ttft_ms: Spread = Spread(median=400)
     tokens_per_s: Spread = Spread(median=60, spread=0.2)
     error_rate: float = Field(default=0.0, ge=0, le=1, description="Share of calls that fail on a good day.")

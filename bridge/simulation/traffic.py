@@ -34,6 +34,8 @@ class Arrival:
     is_stream: bool
     luck: float
     """In [0, 1): an answer is good when this is under the model's true quality. The same under every policy."""
+    doubt: float
+    """In [0, 1): a poor answer says so when this is under the model's share of such answers."""
     is_scored: bool
     """Will the router be told how good the answer was?"""
 
@@ -59,6 +61,7 @@ def arrivals(scenario: Scenario, seed: int) -> Iterator[Arrival]:
             output_tokens=output_tokens,
             is_stream=rng.random() < traffic.tasks[name].stream_share,
             luck=rng.random(),
+            doubt=rng.random(),
             is_scored=rng.random() < scenario.feedback.share,
         )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from platform_api.cli.outcome import FAILED, err, money, out, print_json, seconds
@@ -67,11 +68,11 @@ def _progress() -> "Generator[Watch]":
 
 def _show(comparison: "Comparison", *, took_s: float) -> None:
     scenario = comparison.scenario
-    out.print(f"[bold]{scenario.name}[/] {scenario.about}", highlight=False, soft_wrap=True)
+    out.print(f"[bold]{escape(scenario.name)}[/] {escape(scenario.about)}", highlight=False, soft_wrap=True)
     table = Table(box=None, pad_edge=False)
     table.add_column("")
     for name in comparison.figures:
-        table.add_column(name, justify="right")
+        table.add_column(escape(name), justify="right")
     for label, shown in ROWS:
         table.add_row(label, *(shown(figures) for figures in comparison.figures.values()))
     out.print(table)
@@ -97,7 +98,7 @@ def _show_bounds(comparison: "Comparison", *, only_missed: bool) -> None:
         if only_missed and verdict.outcome != "missed":
             continue
         style = {"met": "green", "missed": "red", "not run": "yellow"}[verdict.outcome]
-        out.print(f"[{style}]{verdict.outcome:<7}[/] {_bound(verdict)}", highlight=False, soft_wrap=True)
+        out.print(f"[{style}]{verdict.outcome:<7}[/] {escape(_bound(verdict))}", highlight=False, soft_wrap=True)
 
 
 def _bound(verdict: "Verdict") -> str:

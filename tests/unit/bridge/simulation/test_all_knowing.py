@@ -18,7 +18,9 @@ def choice(day: Scenario, at_h: float, *, epsilon: float, luck: float = 0.9) -> 
     conditions, prices = Conditions(day.world), PriceSchedule(day.world.events, START)
     entries = [one for one in Bridge(contenders(day)[0].config, transports={}).models() if one.name in day.world.models]
     wise = AllKnowing(entries, conditions, prices, starts_at=START, epsilon=epsilon)
-    return wise.choice(Arrival(0, at_h * 3600, "talk", 0, "", 1000, 500, is_stream=False, luck=luck, is_scored=False))
+    return wise.choice(
+        Arrival(0, at_h * 3600, "talk", 0, "", 1000, 500, is_stream=False, luck=luck, doubt=0, is_scored=False)
+    )
 
 
 def test_the_cheapest_that_is_good_enough_is_chosen() -> None:

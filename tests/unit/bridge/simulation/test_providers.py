@@ -34,8 +34,10 @@ class Sent:
     took_s: float = 0.0
 
 
-def call(*, luck: float = 0.5, output_tokens: int = 20) -> Arrival:
-    return Arrival(7, 0.0, "talk", 7, "hello", 10, output_tokens, is_stream=False, luck=luck, is_scored=False)
+def call(*, luck: float = 0.5, doubt: float = 0.9, output_tokens: int = 20) -> Arrival:
+    return Arrival(
+        7, 0.0, "talk", 7, "hello", 10, output_tokens, is_stream=False, luck=luck, doubt=doubt, is_scored=False
+    )
 
 
 def asked(
@@ -77,6 +79,14 @@ def test_an_answer_takes_the_models_time_and_says_what_it_answers() -> None:
 def test_luck_decides_with_the_models_true_quality() -> None:
     assert b"talk/7 good" in asked(made=call(luck=0.79)).replies[0].body
     assert b"talk/7 poor" in asked(made=call(luck=0.80)).replies[0].body
+
+
+def test_some_poor_answers_say_so() -> None:
+    honest = {**STEADY, "doubt_share": 0.5}
+
+    assert b"talk/7 good" in asked(model=honest, made=call(luck=0.79, doubt=0.1)).replies[0].body
+    assert b"talk/7 poor, but I am not sure" in asked(model=honest, made=call(luck=0.9, doubt=0.49)).replies[0].body
+    assert b'"talk/7 poor"' in asked(model=honest, made=call(luck=0.9, doubt=0.5)).replies[0].body
 
 
 def test_the_output_limit_cuts_the_answer() -> None:
@@ -145,8 +155,11 @@ def test_a_stream_may_be_refused() -> None:
 
 
 def test_an_answer_is_read_as_it_was_sent() -> None:
-    answer = SimulatedAnswer("order status", 12, is_good=False)
-
-    assert SimulatedAnswer.read(answer.text) == answer
+    for answer in (
+        SimulatedAnswer("order status", 12, is_good=False),
+        SimulatedAnswer("order status", 12, is_good=False, is_doubtful=True),
+        SimulatedAnswer("a/b", 0, is_good=True),
+    ):
+        assert SimulatedAnswer.read(answer.text) == answer
     assert SimulatedAnswer.read("something else") is None
     assert SimulatedAnswer.read("") is None
