@@ -161,6 +161,21 @@ class Usage:
     cache_write_tokens: int = 0
     reasoning_tokens: int = 0
     is_estimated: bool = False
+    billed_input_tokens: int | None = None
+    """Where a vendor bills other numbers than it counts (Cohere leaves its own prompt template out)."""
+    billed_output_tokens: int | None = None
+
+    @property
+    def billed(self) -> "Usage":
+        """The tokens that prices apply to."""
+        if self.billed_input_tokens is None and self.billed_output_tokens is None:
+            return self
+        inputs, outputs = self.billed_input_tokens, self.billed_output_tokens
+        return Usage(
+            self.input_tokens if inputs is None else inputs,
+            self.output_tokens if outputs is None else outputs,
+            is_estimated=self.is_estimated,
+        )
 
     @property
     def total_tokens(self) -> int:

@@ -40,8 +40,6 @@ Policy = Literal[
     "experiment",
 ]
 Dialect = Literal["openai", "anthropic", "gemini", "cohere", "ollama"]
-SPOKEN_DIALECTS: frozenset[str] = frozenset({"openai", "ollama"})
-"""The dialects there is an adapter for; a provider of another one is off, and says so."""
 CacheMode = Literal["exact", "semantic", "off"]
 """`semantic` looks for the same request first, then for one that means the same."""
 Capability = Literal[
@@ -108,6 +106,7 @@ class RateConfig(Frozen):
     requests_per_minute: float | None = Field(default=None, gt=0)
     tokens_per_minute: float | None = Field(default=None, gt=0, description="Input and output together.")
     in_flight: int | None = Field(default=None, ge=1, description="Calls at the same time.")
+    burst_s: float = Field(default=60.0, gt=0, le=3600, description="Seconds' worth that may be used at once.")
 
 
 class ProviderConfig(CredentialConfig):

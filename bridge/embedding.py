@@ -1,8 +1,11 @@
 """An embeddings call as values."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from bridge.chat import Usage
+
+InputType = Literal["query", "document"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,6 +15,8 @@ class EmbeddingRequest:
     model: str
     texts: tuple[str, ...]
     dimensions: int | None = None
+    input_type: InputType | None = None
+    """What the texts are for, where a model embeds questions and documents differently."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from bridge.catalog.entries import ModelEntry
 from bridge.catalog.known_providers import KNOWN_PROVIDERS
-from bridge.config import SPOKEN_DIALECTS, BridgeConfig, CredentialConfig, ProviderConfig
+from bridge.config import BridgeConfig, CredentialConfig, ProviderConfig
 from bridge.errors import ConfigurationError
 
 
@@ -88,14 +88,7 @@ def provider_problem(name: str, config: ProviderConfig) -> str | None:
     """Why `name` cannot be used at all, in plain words; None when it can."""
     if not config.enabled:
         return "switched off in the configuration"
-    return _credential_problem(name, config, config) or _dialect_problem(name, config)
-
-
-def _dialect_problem(name: str, config: ProviderConfig) -> str | None:
-    dialect = resolved_dialect(name, config)
-    if dialect in SPOKEN_DIALECTS:
-        return None
-    return f"its dialect {dialect!r} is not spoken yet; an OpenAI-compatible `base_url` with `dialect: openai` is"
+    return _credential_problem(name, config, config)
 
 
 def resolved_dialect(name: str, config: ProviderConfig) -> str:
@@ -123,7 +116,6 @@ def deployments_of(entry: ModelEntry, config: ProviderConfig) -> tuple[Deploymen
         _deployment(name, entry, config, credential)
         for name, credential in places
         if _credential_problem(entry.provider, config, credential) is None
-        and _dialect_problem(entry.provider, config) is None
     )
 
 

@@ -9,9 +9,15 @@ from bridge.embedding import EmbeddingRequest, EmbeddingResponse
 from bridge.errors import ConfigurationError
 from bridge.json_types import JsonObject
 from bridge.providers.anthropic_messages import AnthropicMessages
+from bridge.providers.cohere_chat import CohereChat
+from bridge.providers.cohere_embed import CohereEmbed
+from bridge.providers.cohere_rerank import CohereRerank
+from bridge.providers.gemini_embed import GeminiEmbed
 from bridge.providers.google_gemini import GoogleGemini
+from bridge.providers.ollama_chat import OllamaChat
 from bridge.providers.openai_chat import OpenAiChat
 from bridge.providers.openai_embeddings import OpenAiEmbeddings
+from bridge.rerank import RerankRequest, RerankResponse
 from bridge.streaming import ServerSentEvent
 from bridge.transport import WireRequest
 
@@ -57,13 +63,29 @@ class EmbeddingAdapter(Protocol):
     def parse(self, payload: JsonObject, target: Deployment) -> EmbeddingResponse: ...
 
 
+class RerankAdapter(Protocol):
+    """One rerank dialect."""
+
+    def build(self, request: RerankRequest, target: Deployment) -> WireRequest: ...
+
+    def parse(self, payload: JsonObject, target: Deployment) -> RerankResponse: ...
+
+
 CHAT_ADAPTERS: Mapping[str, ChatAdapter] = {
     "openai": OpenAiChat(),
-    "ollama": OpenAiChat(),
     "anthropic": AnthropicMessages(),
     "gemini": GoogleGemini(),
+    "cohere": CohereChat(),
+    "ollama": OllamaChat(),
 }
-EMBEDDING_ADAPTERS: Mapping[str, EmbeddingAdapter] = {"openai": OpenAiEmbeddings(), "ollama": OpenAiEmbeddings()}
+EMBEDDING_ADAPTERS: Mapping[str, EmbeddingAdapter] = {
+    "openai": OpenAiEmbeddings(),
+    "gemini": GeminiEmbed(),
+    "cohere": CohereEmbed(),
+    "ollama": OpenAiEmbeddings(),
+}
+RERANK_ADAPTERS: Mapping[str, RerankAdapter] = {"cohere": CohereRerank(), "openai": CohereRerank()}
+"""The OpenAI dialect has no rerank of its own; vendors that speak it and rerank (Together) do it in Cohere's shape."""
 AdapterT = TypeVar("AdapterT")
 
 
@@ -83,6 +105,15 @@ def embedding_adapter(dialect: str) -> EmbeddingAdapter:
         ConfigurationError: This release does not speak it.
     """
     return _found(EMBEDDING_ADAPTERS, dialect, "embeddings")
+
+
+def rerank_adapter(dialect: str) -> RerankAdapter:
+    """The rerank mapping for `dialect`.
+
+    Raises:
+        ConfigurationError: This release does not speak it.
+    """
+    return _found(RERANK_ADAPTERS, dialect, "rerank")
 
 
 def _found(adapters: Mapping[str, AdapterT], dialect: str, kind: str) -> AdapterT:

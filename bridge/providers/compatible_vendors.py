@@ -27,6 +27,8 @@ class Quirks:
     unsupported: frozenset[str] = frozenset()
     """Fields that are refused or ignored; they are hints, so they are left out."""
     auth_header: Literal["authorization", "api-key"] = "authorization"
+    has_byte_vectors: bool = False
+    """Do embeddings come as signed bytes?"""
     has_strict_schemas: bool = False
     """Does `strict: true` promise (and demand) the closed subset of JSON Schema?"""
 
@@ -76,6 +78,7 @@ VENDORS: tuple[Vendor, ...] = (
         Quirks(
             seed_field=None,
             has_stream_options=False,
+            has_byte_vectors=True,
             unsupported=_NO_LOGPROBS | {"stop", "n", "parallel_tool_calls"},
         ),
         hosts=("api.perplexity.ai",),

@@ -1,5 +1,9 @@
 """The embeddings dialect of OpenAI and its imitators. Source: OpenAI API reference, "Embeddings"."""
 
+import base64
+import binascii
+import struct
+
 import msgspec
 
 from bridge.catalog.deployments import Deployment
@@ -13,7 +17,8 @@ from bridge.transport import WireRequest
 
 
 class _Vector(msgspec.Struct):
-    embedding: tuple[float, ...]
+    embedding: tuple[float, ...] | str
+    """Numbers, or base64 of little-endian 32-bit floats (or of bytes from -128 to 127, from Perplexity)."""
     index: int | None = None
 
 
@@ -31,14 +36,12 @@ class OpenAiEmbeddings:
     """Embeddings. Pure mapping."""
 
     def build(self, request: EmbeddingRequest, target: Deployment) -> WireRequest:
-        body: dict[str, JsonValue] = {
-            "model": target.model_id,
-            "input": list(request.texts),
-            "encoding_format": "float",
-        }
+        quirks = vendor_of(target).quirks
+        body: dict[str, JsonValue] = {"model": target.model_id, "input": list(request.texts)}
+        if not quirks.has_byte_vectors:
+            body["encoding_format"] = "float"
         if request.dimensions is not None:
             body["dimensions"] = request.dimensions
-        quirks = vendor_of(target).quirks
         return WireRequest(path_for(target, "/embeddings"), body, headers_for(target, quirks))
 
     def parse(self, payload: JsonObject, target: Deployment) -> EmbeddingResponse:
@@ -48,7 +51,21 @@ class OpenAiEmbeddings:
             raise MalformedReplyError(f"{target.name}: {error}", deployment=target.name) from error
         ordered = sorted(enumerate(reply.data), key=lambda pair: pair[0] if pair[1].index is None else pair[1].index)
         return EmbeddingResponse(
-            vectors=tuple(vector.embedding for _, vector in ordered),
+            vectors=tuple(_numbers(vector.embedding, target) for _, vector in ordered),
             usage=None if reply.usage is None else Usage(reply.usage.prompt_tokens, 0),
             model=reply.model or "",
         )
+
+
+def _numbers(embedding: tuple[float, ...] | str, target: Deployment) -> tuple[float, ...]:
+    if not isinstance(embedding, str):
+        return embedding
+    try:
+        raw = base64.b64decode(embedding, validate=True)
+    except binascii.Error as error:
+        raise MalformedReplyError(f"{target.name}: a vector is no base64", deployment=target.name) from error
+    if vendor_of(target).quirks.has_byte_vectors:
+        return tuple(float(number) for number in struct.unpack(f"<{len(raw)}b", raw))
+    if len(raw) % 4:
+        raise MalformedReplyError(f"{target.name}: a vector is cut", deployment=target.name)
+    return struct.unpack(f"<{len(raw) // 4}f", raw)

@@ -128,7 +128,8 @@ class ChatRecording:
 def recorded_deployment(provider: str, dialect: str) -> Deployment:
     """A deployment like the one a record came from."""
     entry = ModelEntry(name=f"{provider}/m", provider=provider, model_id="m")
-    return Deployment(entry.name, provider, "m", dialect, "https://provider.test/v1", entry, api_key="secret-key")
+    base_url = "https://provider.test" if dialect == "ollama" else "https://provider.test/v1"
+    return Deployment(entry.name, provider, "m", dialect, base_url, entry, api_key="secret-key")
 
 
 def cut(body: bytes, rng: random.Random) -> list[bytes]:

@@ -1,10 +1,9 @@
 import pytest
 
-from bridge.catalog.deployments import Deployments, deployments_of, provider_problem, resolved_dialect
+from bridge.catalog.deployments import deployments_of, provider_problem, resolved_dialect
 from bridge.catalog.entries import ModelEntry
-from bridge.config import SPOKEN_DIALECTS, BridgeConfig, ProviderConfig
+from bridge.config import BridgeConfig, ProviderConfig
 from bridge.errors import ConfigurationError
-from bridge.providers.adapter import CHAT_ADAPTERS
 
 
 def provider(**options: object) -> ProviderConfig:
@@ -74,16 +73,3 @@ def test_an_unknown_provider_without_dialect_is_told_what_to_add() -> None:
 
     with pytest.raises(ConfigurationError, match=r"providers\.acme.*dialect"):
         resolved_dialect("acme", config)
-
-
-def test_a_provider_whose_dialect_is_not_spoken_is_off_and_says_so() -> None:
-    config = BridgeConfig.parse({"providers": {"anthropic": {"api_key": "sk-x"}, "openai": {"api_key": "sk-y"}}})
-
-    off = Deployments(config).unavailable()
-
-    assert set(off) == {"anthropic"}
-    assert "'anthropic' is not spoken yet" in off["anthropic"]
-
-
-def test_the_spoken_dialects_are_those_with_an_adapter() -> None:
-    assert set(CHAT_ADAPTERS) == SPOKEN_DIALECTS
