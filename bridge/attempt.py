@@ -25,8 +25,7 @@ from bridge.identifiers import NewId
 from bridge.json_types import JsonObject
 from bridge.providers.adapter import chat_adapter, embedding_adapter
 from bridge.providers.rejections import decoded_reply, to_error
-from bridge.streaming import ChunkFold, chunks_of
-from bridge.tokens import TokenEstimator
+from bridge.tokens import TokenEstimator, text_bytes
 from bridge.transport import Transport, WireRequest
 
 __all__ = ["AttemptLimits", "AttemptRunner", "AttemptStream", "Attempted", "Embedded", "OnRecord", "record_of"]
@@ -97,8 +96,9 @@ class AttemptRunner:
             error = ContentFilterError(f"{target.name}: its content filter stopped the answer", deployment=target.name)
             meter.failed(error, produced)
             raise error
-        response = replace(response, usage=meter.settled_usage(produced))
-        return Attempted(response, meter.succeeded(response))
+        usage = meter.settled_usage(produced)
+        settled = response if usage is response.usage else replace(response, usage=usage)
+        return Attempted(settled, meter.succeeded(settled))
 
     def stream(
         self, request: ChatRequest, target: Deployment, limits: AttemptLimits, *, on_record: OnRecord | None = None
@@ -197,7 +197,14 @@ async def _metered(answer: Awaitable[AnswerT], target: Deployment, meter: Attemp
 
 
 def _content_bytes(response: ChatResponse) -> int:
-    total = ChunkFold()
-    for chunk in chunks_of(response):
-        total.add(chunk)
-    return total.content_bytes
+    """UTF-8 bytes of everything generated, reasoning and tool calls included; as ChunkFold counts them."""
+    return sum(
+        text_bytes(piece)
+        for answer in (response, *response.other_choices)
+        for piece in (
+            answer.text,
+            answer.reasoning,
+            answer.refusal,
+            *(call.name + call.arguments for call in answer.tool_calls),
+        )
+    )

@@ -1,7 +1,7 @@
 """What one attempt used, cost and how it ended, as an AttemptRecord."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Literal
 
@@ -85,7 +85,7 @@ class AttemptMeter:
             "succeeded",
             response.usage,
             status=200,
-            finish=replace(response, text="", reasoning=""),
+            finish=response,
         )
 
     def failed(self, error: ProviderError, produced: Produced) -> AttemptRecord:

@@ -1,4 +1,5 @@
 import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -20,6 +21,8 @@ from bridge.errors import (
     UnavailableError,
 )
 from bridge.providers.mock import MockTransport
+from bridge.streaming import ChunkFold, chunks_of
+from bridge.tokens import TokenEstimator
 from tests.support.wire import START, ScriptedTransport, asking, deployment, runner_over
 
 TARGET = deployment()
@@ -159,3 +162,17 @@ async def test_a_refused_embedding_has_a_record() -> None:
     record = record_of(caught.value)
     assert record is not None
     assert record.cost_nano_usd == 0
+
+
+async def test_an_answer_without_usage_is_counted_whole_and_as_its_stream_would_be() -> None:
+    calls = [{"id": "c", "type": "function", "function": {"name": "look", "arguments": '{"a": "ü"}'}}]
+    message = {"role": "assistant", "content": "für dich", "reasoning_content": "hm", "tool_calls": calls}
+    reply = {"choices": [{"index": 0, "message": message, "finish_reason": "tool_calls"}]}
+    attempted = await replying(json.dumps(reply).encode()).complete(asking(), TARGET, LIMITS)
+
+    fold = ChunkFold()
+    for chunk in chunks_of(attempted.response):
+        fold.add(chunk)
+    assert attempted.response.usage is not None
+    assert attempted.response.usage.is_estimated
+    assert attempted.response.usage.output_tokens == TokenEstimator().tokens(TARGET.model, fold.content_bytes)
