@@ -43,6 +43,8 @@ class Offer:
     """What a request costs on top of its tokens."""
     deprecated_on: str | None = None
     """ISO date."""
+    in_flight_limit: int | None = None
+    """How many calls it takes at the same time."""
 
     def cost_usd(self, input_tokens: float, output_tokens: float, cached_share: float | None = None) -> float | None:
         """Expected cost of so many tokens there, a share of the input read from its cache; None: price unknown."""

@@ -49,4 +49,5 @@ def conversation_of(request: ChatRequest, context: CallContext) -> str:
 
 
 def _key(route: Route, request: ChatRequest, context: CallContext) -> str:
-    return f"affinity:{context.org_id}:{route.requested}:{conversation_of(request, context)}"
+    conversation = sha256(conversation_of(request, context).encode("utf-8", "replace")).hexdigest()
+    return f"affinity:{context.org_id}:{route.requested}:{conversation}"

@@ -64,22 +64,27 @@ def drop_of(offer: Offer, question: RoutingQuestion, snapshot: Snapshot, checks:
 def health_reason(offer: Offer, snapshot: Snapshot) -> str | None:
     """Why the offer should be left alone for now; None when it may be called."""
     state = snapshot.deployments.get(offer.deployment)
-    return None if state is None else resting_reason(state)
+    return None if state is None else resting_reason(offer, state)
 
 
-def resting_reason(state: DeploymentState) -> str | None:
-    """Why a deployment in this state should be left alone for now."""
-    if state.circuit == "closed" and state.retry_at_s <= 0 and state.wait_s <= 0:
+def resting_reason(offer: Offer, state: DeploymentState) -> str | None:
+    """Why the offer, in this state, should be left alone for now."""
+    limit = offer.in_flight_limit
+    if limit is not None and state.in_flight >= limit:
+        return f"{state.in_flight} calls in flight, as many as it takes"
+    if state.wait_s <= 0 and state.retry_at_s <= 0 and state.circuit == "closed":
         return None
+    return _unhealthy(state)
+
+
+def _unhealthy(state: DeploymentState) -> str | None:
     if state.circuit == "open":
         return f"circuit open after failures; may be tried again in {state.retry_at_s:.1f} s"
     if state.circuit == "half_open" and state.retry_at_s > 0:
         return "circuit half open, and a probe is under way"
     if state.retry_at_s > 0:
         return f"asked for a pause of {state.retry_at_s:.1f} s more"
-    if state.wait_s > 0:
-        return f"rate limit reached, room in {state.wait_s:.1f} s"
-    return None
+    return f"rate limit reached, room in {state.wait_s:.1f} s" if state.wait_s > 0 else None
 
 
 def dropped_features(offer: Offer, question: RoutingQuestion) -> tuple[str, ...]:

@@ -110,7 +110,7 @@ def _judge(facts: Scored, question: RoutingQuestion, snapshot: Snapshot, checks:
     drop = drop_of(facts.offer, question, snapshot, checks)
     if drop is not None:
         return _Judged(facts, drop.reason)
-    resting = resting_reason(facts.state)
+    resting = resting_reason(facts.offer, facts.state)
     return _Judged(facts, resting, resting is not None)
 
 

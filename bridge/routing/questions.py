@@ -190,6 +190,7 @@ def _offer(option: Option, target: Deployment | None, is_fallback: bool, rates: 
         regions=tuple(sorted(regions)),
         weight=target.weight if option.weight is None else option.weight,
         deprecated_on=None if entry.deprecated_on is None else entry.deprecated_on.isoformat(),
+        in_flight_limit=target.in_flight_limit,
     )
     return plain if rates is None else replace(plain, **_price_fields(rates))
 

@@ -24,6 +24,7 @@ def show_call(record: "CallRecord", console: Console = out) -> None:
     """The decision, and the attempts as they went."""
     if record.decision is not None:
         show_decision(record.decision, console)
+        _show_end(record, record.decision, console)
     if record.attempts:
         _show_attempts(record, console)
 
@@ -88,6 +89,17 @@ def _show_dropped(dropped: Sequence["Candidate"], console: Console) -> None:
         console.print(Text.assemble(" - ", reason, (f": {', '.join(names[:MAX_NAMES])}{more}", "dim")))
 
 
+def _show_end(record: "CallRecord", decision: "Decision", console: Console) -> None:
+    """Said when it was not the first in line who answered."""
+    last = record.attempts[-1] if record.attempts else None
+    if record.cache == "hit" or last is None or last.deployment == decision.attempts[0]:
+        return
+    answered = last.outcome == "succeeded"
+    end = "answered in the end" if answered else "was the last to be tried, and failed too"
+    console.print()
+    console.print(Text.assemble((last.deployment, "bold green" if answered else "bold red"), f" {end}."))
+
+
 def _show_attempts(record: "CallRecord", console: Console) -> None:
     """What was tried, what came of it, and the sum."""
     _heading("what happened", console)
@@ -119,4 +131,4 @@ def _heading(text: str, console: Console) -> None:
 
 
 def _indented(text: Text, console: Console) -> None:
-    console.print(Padding(text, (0, 0, 0, INDENT)))
+    console.print(Padding(text, (0, 0, 0, INDENT), expand=False))

@@ -6,13 +6,13 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar, cast
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bridge.call_record import CallContext, CallRecord
-from bridge.chat import ChatRequest, StreamChunk
+from bridge.chat import ChatRequest, RoutingOverrides, StreamChunk
 from bridge.errors import BridgeError, UnknownModelError
 from bridge.gateway import Bridge
 from bridge.money import usd_number
@@ -31,6 +31,8 @@ AnyT = TypeVar("AnyT")
 CHAT = "/v1/chat/completions"
 MODELS = "/v1/models"
 PERMISSION = "llm:call"
+MAX_NAME_CHARS = 200
+"""Of what a caller names in a header."""
 JSON = (b"content-type", b"application/json")
 EVENTS: Headers = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -128,12 +130,17 @@ class DataPlane:
         if caller.models is not None and body.model not in caller.models:
             raise ForbiddenError(f"this key may not use {body.model}", code="model_not_allowed")
         chat_request = surface.to_request(body)
+        near, conversation = request.header(b"x-modelbridge-region"), request.header(b"x-modelbridge-conversation")
+        if near is not None:
+            chat_request = replace(chat_request, routing=RoutingOverrides(near=near[:MAX_NAME_CHARS]))
         context = CallContext(
             org_id=str(caller.org_id),
             key_id=None if caller.key_id is None else str(caller.key_id),
             user_id=None if caller.user_id is None else str(caller.user_id),
             task=request.header(b"x-modelbridge-task"),
             request_id=request_id(),
+            conversation=None if conversation is None else conversation[:MAX_NAME_CHARS],
+            allowed_models=None if caller.models is None else tuple(sorted(caller.models)),
         )
         if body.stream:
             stream = cast("RelayedStream", parts.bridge.stream(chat_request, context))

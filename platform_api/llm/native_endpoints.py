@@ -120,6 +120,7 @@ def _context(wanted: Generate, caller: Caller) -> CallContext:
         user_id=None if caller.user_id is None else str(caller.user_id),
         task=wanted.task,
         request_id=request_id(),
+        allowed_models=None if caller.models is None else tuple(sorted(caller.models)),
     )
 
 

@@ -93,6 +93,7 @@ def some_offer(draw: st.DrawFn, number: int) -> Offer:
         cache_read_usd_per_mtok=draw(maybe_price),
         request_usd=draw(st.sampled_from([0.0, 0.001])),
         deprecated_on=draw(st.sampled_from([None, None, "2026-01-01", "2027-01-01"])),
+        in_flight_limit=draw(st.sampled_from([None, None, 10])),
     )
 
 

@@ -89,3 +89,37 @@ def test_views_show_built_in_aliases_first() -> None:
     assert [view.name for view in views] == ["fastest", "cheapest", "best", "balanced", "support"]
     assert [view.is_built_in for view in views] == [True, True, True, True, False]
     assert views[-1].candidates == ("local/smollm2",)
+
+
+@pytest.mark.parametrize(
+    ("rules", "problem"),
+    [
+        ({"policy": "semantic"}, "intents: the policy `semantic` needs at least one"),
+        ({"policy": "experiment"}, "experiment: the policy `experiment` needs its arms"),
+        ({"experiment": {"name": "t", "arms": {"mock/a": 0, "mock/b": 0}}},
+         "experiment.arms: give at least one a share above 0"),
+        ({"experiment": {"name": "t", "arms": {"mock/a": 1, "mock/x": 1}}},
+         "experiment.arms: 'mock/x' is not one of its candidates"),
+        ({"geo": {"home": "atlantis"}},
+         "geo.home: 'atlantis' is no region, country or area that is known (`eu-west-1`, `de`, `eu`)"),
+        ({"ramp": {"to": {"mock/a": 1}, "starts_at": "2026-11-24T10:00:00Z", "ends_at": "2026-11-24T10:00:00Z"}},
+         "ramp.ends_at: must be later than starts_at"),
+        ({"ramp": {"to": {"mock/x": 1}, "starts_at": "2026-11-24T10:00:00Z", "ends_at": "2026-11-25T10:00:00Z"}},
+         "ramp.to: 'mock/x' is not one of its candidates"),
+        ({"intents": {"code": {"examples": ["fix"], "candidates": ["mock/x"]}}},
+         "intents.code.candidates: 'mock/x' is not one of its candidates"),
+    ],
+)  # fmt: skip
+def test_what_a_policy_needs_is_asked_for_with_the_configuration(rules: dict[str, object], problem: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        aliases(x={"candidates": ["mock/a", "mock/b"], **rules})
+
+    assert caught.value.problems == (f"aliases.x.{problem}",)
+
+
+def test_a_name_has_one_route_and_a_list_of_candidates_one_list_of_options() -> None:
+    known = aliases(x={"candidates": ["mock/a"]})
+    asked = RoutingOverrides(candidates=("mock/b",))
+
+    assert known.resolve("x") is known.resolve("x")
+    assert known.resolve("x", asked).candidates is known.resolve("x", asked).candidates

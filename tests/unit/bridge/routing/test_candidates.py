@@ -88,9 +88,11 @@ def test_measured_latency_and_quality_are_held_to_their_limits() -> None:
 
 def test_resting_deployments_say_how_long() -> None:
     def said(state: DeploymentState) -> str | None:
-        return health_reason(offer("a"), Snapshot(states(a=state)))
+        return health_reason(offer("a", in_flight_limit=8), Snapshot(states(a=state)))
 
     assert said(DeploymentState()) is None
+    assert said(DeploymentState(in_flight=7)) is None
+    assert said(DeploymentState(in_flight=8)) == "8 calls in flight, as many as it takes"
     assert said(DeploymentState(wait_s=2.5)) == "rate limit reached, room in 2.5 s"
     assert said(DeploymentState(retry_at_s=2.0)) == "asked for a pause of 2.0 s more"
     assert "circuit open" in (said(DeploymentState(circuit="open", retry_at_s=4)) or "")

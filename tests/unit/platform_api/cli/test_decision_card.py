@@ -103,5 +103,6 @@ async def test_a_failed_attempt_says_what_happened() -> None:
     text = io.StringIO()
     show_call(result.record, Console(file=text, width=100, no_color=True))
 
+    assert "mock/b answered in the end." in text.getvalue()
     assert "mock/a  unavailable" in text.getvalue()
     assert "500" in text.getvalue()
