@@ -24,17 +24,17 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
 
     def __init__(self) -> None:
         super().__init__()
-        self._now_s = 0.0
+        self.now_s = 0.0
+        """Virtual seconds since the loop was made."""
         self._clock_resolution = RESOLUTION_S
         self._selector = _Jump(self)
 
     def time(self) -> float:
-        """Virtual seconds since the loop was made."""
-        return self._now_s
+        return self.now_s
 
     def advance(self, seconds: float) -> None:
         """Let virtual time pass."""
-        self._now_s += seconds
+        self.now_s += seconds
 
     def _process_events(self, event_list: list[object]) -> None:
         """There are no events of the world."""
@@ -96,10 +96,10 @@ class VirtualClock:
         self._starts_at = starts_at
 
     def now(self) -> datetime:
-        return self._starts_at + timedelta(seconds=self._loop.time())
+        return self._starts_at + timedelta(seconds=self._loop.now_s)
 
     def monotonic(self) -> float:
-        return self._loop.time()
+        return self._loop.now_s
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
