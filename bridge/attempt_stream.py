@@ -211,6 +211,7 @@ class AttemptStream:
             raise ContentFilterError(f"{name}: its content filter stopped the answer", deployment=name)
         response = self._total.response()
         response = replace(response, usage=self._measured().settled_usage(self._produced()))
+        self._total.add(StreamChunk(usage=response.usage))
         self._measured().succeeded(response)
         return StreamChunk(usage=response.usage, model=response.model, provider_cost_usd=response.provider_cost_usd)
 

@@ -76,7 +76,7 @@ def _empty_when_none(value: object) -> object:
 class CredentialConfig(Frozen):
     """Where and as whom a provider is reached."""
 
-    base_url: str | None = Field(default=None, pattern=r"^https?://[^\s]+$", description="None: known by name.")
+    base_url: str | None = Field(default=None, pattern=r"^(https?|mock)://[^\s]+$", description="None: known by name.")
     api_key: SecretStr | None = Field(default=None, description="None: the provider asks for no key.")
     region: str | None = Field(default=None, min_length=1, max_length=40, description="Where requests are served.")
     weight: float = Field(default=1.0, ge=0, le=1000, description="Share of traffic among equals.")

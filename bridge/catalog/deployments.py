@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from bridge.catalog.entries import ModelEntry
-from bridge.catalog.known_providers import KNOWN_PROVIDERS
+from bridge.catalog.known_providers import KNOWN_PROVIDERS, MOCK, MOCK_SCHEME
 from bridge.config import BridgeConfig, CredentialConfig, ProviderConfig
 from bridge.errors import ConfigurationError
 
@@ -89,6 +89,11 @@ def provider_problem(name: str, config: ProviderConfig) -> str | None:
     if not config.enabled:
         return "switched off in the configuration"
     return _credential_problem(name, config, config)
+
+
+def is_mock(name: str, config: ProviderConfig) -> bool:
+    """Is the provider played by the mock? `mock` is, and any whose base URL begins with `mock://`."""
+    return config.base_url.startswith(MOCK_SCHEME) if config.base_url is not None else name == MOCK
 
 
 def resolved_dialect(name: str, config: ProviderConfig) -> str:

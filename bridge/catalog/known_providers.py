@@ -20,6 +20,8 @@ class KnownProvider:
 
 LOCAL = "local"
 MOCK = "mock"
+MOCK_SCHEME = "mock://"
+"""Of base URLs that lead to a mock of its own, whatever the provider's name."""
 FREE_PROVIDERS = frozenset({LOCAL, MOCK})
 
 KNOWN_PROVIDERS: dict[str, KnownProvider] = {

@@ -6,6 +6,7 @@ from decimal import Decimal
 from genai_prices.types import ModelInfo, ModelPrice, Provider, TieredPrices
 
 from bridge.catalog import genai_data
+from bridge.catalog.deployments import is_mock
 from bridge.catalog.entries import ModelEntry, PriceOverride
 from bridge.catalog.known_providers import FREE_PROVIDERS, KNOWN_PROVIDERS, LOCAL
 from bridge.catalog.overrides import Overrides, load_overrides
@@ -93,7 +94,8 @@ class ModelCatalog:
         provider = name.split("/", 1)[0]
         merged = _merged(layers)
         price = _override_of(name, layers)
-        shown = _shown_prices(price, listed, self._at, is_free=provider in FREE_PROVIDERS)
+        is_free = provider in FREE_PROVIDERS or (listed is None and self._is_mock(provider))
+        shown = _shown_prices(price, listed, self._at, is_free=is_free)
         return ModelEntry(
             name=name,
             provider=provider,
@@ -113,8 +115,12 @@ class ModelCatalog:
             is_alias_default=bool(merged.alias_default),
             price_override=price,
             prices_of=self._prices_of(provider),
-            is_free=provider in FREE_PROVIDERS,
+            is_free=is_free,
         )
+
+    def _is_mock(self, provider: str) -> bool:
+        configured = self._config.providers.get(provider)
+        return configured is not None and is_mock(provider, configured)
 
     def _local_window(self, provider: str) -> int | None:
         """The window of one slot of the local model, when the options say how large it is."""

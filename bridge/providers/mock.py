@@ -1,4 +1,4 @@
-"""A provider without a network: deterministic, scripted, speaking the OpenAI dialect, failing as told.
+"""A provider without a network: deterministic, scripted, speaking any dialect, failing as told.
 
 Time is the clock that is handed in: under a frozen clock a hang or a stall takes no real time.
 """
@@ -15,12 +15,11 @@ from pathlib import Path
 from bridge.clock import Clock, SystemClock
 from bridge.errors import AttemptTimeoutError, NotReachedError, UnavailableError
 from bridge.providers.mock_answer import Answer, answer_for, asked_of
+from bridge.providers.mock_dialects import mock_dialect
 from bridge.providers.mock_script import UNBILLED_FAULTS, Asked, MockFault, MockOptions, MockScript
-from bridge.providers.mock_wire import events_of, refusal_of, whole_body_of
 from bridge.transport import Endpoint, Timeouts, WireReply, WireRequest, WireStream
 
 JSON_HEADERS = {"content-type": "application/json"}
-STREAM_HEADERS = {"content-type": "text/event-stream"}
 HEAD_FAULTS = frozenset({"rate_limit", "status", "auth", "content_filter", "context_length"})
 
 
@@ -47,38 +46,44 @@ def counted_calls(path: Path) -> tuple[CountedCall, ...]:
 class MockTransport:
     """Answers in this process. `calls` counts this object's requests, `options.counter_path` those of all."""
 
-    def __init__(self, options: Mapping[str, object] | None = None, *, clock: Clock | None = None) -> None:
+    def __init__(
+        self, options: Mapping[str, object] | None = None, *, clock: Clock | None = None, dialect: str = "openai"
+    ) -> None:
+        """Raises ConfigurationError for options that are invalid, and for a dialect that nobody speaks."""
+        self._wire = mock_dialect(dialect)
         self._options = MockOptions.parse(options or {})
         self._script = MockScript(self._options)
         self._clock = clock or SystemClock()
         self.calls: list[CountedCall] = []
 
     async def send(self, request: WireRequest, target: Endpoint, *, limits: Timeouts) -> WireReply:
-        asked = asked_of(request.body)
+        body = self._wire.chat_body(request)
+        asked = asked_of(body)
         fault = self._next_fault(asked)
         await self._reach(fault, target, limits.total_s)
         if fault is not None and fault.kind in HEAD_FAULTS:
-            return refusal_of(fault)
-        answer = answer_for(request.body, asked, self._script.reply(asked), self._options)
+            return self._wire.refusal(fault)
+        answer = answer_for(body, asked, self._script.reply(asked), self._options)
         if fault is not None and fault.kind in ("cut", "stall"):
             if fault.kind == "stall":
                 await self._wait(fault.seconds, limits.total_s, target)
             raise UnavailableError(f"{target.name}: the reply was cut", deployment=target.name)
-        return WireReply(200, JSON_HEADERS, whole_body_of(answer, fault))
+        return WireReply(200, JSON_HEADERS, self._wire.whole(answer, fault))
 
     @asynccontextmanager
     async def open_stream(
         self, request: WireRequest, target: Endpoint, *, limits: Timeouts
     ) -> AsyncGenerator[WireStream, None]:
-        asked = asked_of(request.body)
+        body = self._wire.chat_body(request)
+        asked = asked_of(body)
         fault = self._next_fault(asked)
         first_byte_s = limits.total_s if limits.first_byte_s is None else limits.first_byte_s
         await self._reach(fault, target, first_byte_s)
         if fault is not None and fault.kind in HEAD_FAULTS:
-            yield _MockStream(refusal_of(fault), None)
+            yield _MockStream(self._wire.refusal(fault), None)
             return
-        answer = answer_for(request.body, asked, self._script.reply(asked), self._options)
-        head = WireReply(200, STREAM_HEADERS, b"")
+        answer = answer_for(body, asked, self._script.reply(asked), self._options)
+        head = WireReply(200, {"content-type": self._wire.stream_type}, b"")
         yield _MockStream(head, self._spoken(answer, fault, target, limits))
 
     async def aclose(self) -> None:
@@ -128,15 +133,15 @@ class MockTransport:
         """The events of a stream in time, with the fault in its place."""
         pause_s = self._options.ms_per_token / 1000
         idle_s = limits.total_s if limits.idle_s is None else limits.idle_s
-        for position, event in enumerate(events_of(answer, fault)):
-            if fault is not None and position == fault.after_chunks:
+        for position, event in enumerate(self._wire.events(answer, fault)):
+            if fault is not None and position == fault.after_chunks + self._wire.preamble:
                 if fault.kind == "cut":
                     raise UnavailableError(f"{target.name}: the reply was cut", deployment=target.name)
                 if fault.kind == "stall":
                     await self._wait(fault.seconds, idle_s, target)
                     return
                 if fault.kind in ("broken_chunk", "malformed"):
-                    yield b'data: {"broken": \n\n'
+                    yield self._wire.broken_event
             yield event
             if pause_s > 0:
                 await self._clock.sleep(pause_s)

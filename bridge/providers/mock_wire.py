@@ -1,40 +1,62 @@
 """The mock's answers and refusals as bytes in the OpenAI dialect."""
 
 import json
-import re
 from collections.abc import Iterator
-from http import HTTPStatus
 
 from bridge.json_types import JsonObject, JsonValue
 from bridge.providers.mock_answer import Answer
 from bridge.providers.mock_script import MockFault
-from bridge.transport import WireReply
+from bridge.providers.mock_wording import (
+    ABSURD_TOKENS,
+    MALFORMED,
+    is_malformed,
+    pieces,
+    refusal_headers,
+    status_of,
+    words_of,
+)
+from bridge.transport import WireReply, WireRequest
 
-_REFUSALS: dict[str, tuple[int, str, str]] = {
-    "rate_limit": (429, "rate_limit_exceeded", "rate limit reached"),
-    "auth": (401, "invalid_api_key", "invalid API key"),
-    "content_filter": (400, "content_policy_violation", "the request was refused by the content policy"),
-    "context_length": (400, "context_length_exceeded", "this model's maximum context length is exceeded"),
+_CODES = {
+    "rate_limit": "rate_limit_exceeded",
+    "auth": "invalid_api_key",
+    "content_filter": "content_policy_violation",
+    "context_length": "context_length_exceeded",
 }
-ABSURD_TOKENS = -7
+
+
+class OpenAiMock:
+    """The OpenAI dialect, from the provider's side."""
+
+    stream_type = "text/event-stream"
+    preamble = 0
+    broken_event = b'data: {"broken": \n\n'
+
+    def chat_body(self, request: WireRequest) -> JsonObject:
+        return request.body
+
+    def refusal(self, fault: MockFault) -> WireReply:
+        return refusal_of(fault)
+
+    def whole(self, answer: Answer, fault: MockFault | None) -> bytes:
+        return whole_body_of(answer, fault)
+
+    def events(self, answer: Answer, fault: MockFault | None) -> Iterator[bytes]:
+        return events_of(answer, fault)
 
 
 def refusal_of(fault: MockFault) -> WireReply:
     """The error reply of a fault that shows in the status."""
-    phrase = HTTPStatus(fault.status).phrase if fault.status in set(HTTPStatus) else "failure"
-    status, code, message = _REFUSALS.get(fault.kind, (fault.status, "mock_fault", phrase))
-    headers = {"content-type": "application/json"}
-    if fault.retry_after_s is not None:
-        headers["retry-after"] = f"{fault.retry_after_s:g}"
-    body = {"error": {"message": message, "type": "mock_error", "code": code, "param": None}}
-    return WireReply(status, headers, json.dumps(body).encode())
+    code = _CODES.get(fault.kind, "mock_fault")
+    body = {"error": {"message": words_of(fault), "type": "mock_error", "code": code, "param": None}}
+    return WireReply(status_of(fault), refusal_headers(fault), json.dumps(body).encode())
 
 
 def whole_body_of(answer: Answer, fault: MockFault | None) -> bytes:
     """A whole completion."""
     kind = None if fault is None else fault.kind
-    if kind in ("malformed", "broken_chunk"):
-        return b'{"choices": [{"message": '
+    if is_malformed(fault):
+        return MALFORMED
     message: dict[str, JsonValue] = {"role": "assistant", "content": answer.text or None}
     if answer.reasoning:
         message["reasoning_content"] = answer.reasoning
@@ -55,9 +77,9 @@ def whole_body_of(answer: Answer, fault: MockFault | None) -> bytes:
 def events_of(answer: Answer, fault: MockFault | None) -> Iterator[bytes]:
     """The events of a stream: words, tool calls in two pieces, the finish reason, the usage, the end mark."""
     kind = None if fault is None else fault.kind
-    for piece in re.findall(r"\S+\s*|\s+", answer.reasoning):
+    for piece in pieces(answer.reasoning):
         yield _event(answer, {"reasoning_content": piece})
-    for piece in re.findall(r"\S+\s*|\s+", answer.text):
+    for piece in pieces(answer.text):
         yield _event(answer, {"content": piece})
     for position, (_, arguments) in enumerate(answer.tool_calls):
         opening = _call(answer, position)

@@ -57,6 +57,7 @@ _RULES: tuple[_Rule, ...] = (
             r"moderation and your input was flagged",
             r"safety system",
             r"flagged by",
+            r"content filtering policy",
         ),
     ),
     _Rule(
