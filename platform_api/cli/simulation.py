@@ -70,7 +70,7 @@ def _show(comparison: "Comparison", *, took_s: float) -> None:
     scenario = comparison.scenario
     out.print(f"[bold]{escape(scenario.name)}[/] {escape(scenario.about)}", highlight=False, soft_wrap=True)
     table = Table(box=None, pad_edge=False)
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for name in comparison.figures:
         table.add_column(escape(name), justify="right")
     for label, shown in ROWS:
@@ -115,33 +115,31 @@ def _share(value: float | None, digits: int = 1) -> str:
     return "—" if value is None else f"{value:.{digits}%}"
 
 
-def _quality(figures: "Figures") -> str:
-    if figures.quality is None or figures.quality_low is None or figures.quality_high is None:
+def _interval(figures: "Figures") -> str:
+    if figures.quality_low is None or figures.quality_high is None:
         return "—"
-    return f"{figures.quality:.3f} ({figures.quality_low:.3f}-{figures.quality_high:.3f})"
-
-
-def _probes(figures: "Figures") -> str:
-    return f"{figures.probes:,} ({figures.probes_failed:,} failed)"
+    return f"{figures.quality_low:.3f}-{figures.quality_high:.3f}"
 
 
 ROWS: Rows = (
     ("calls", lambda one: f"{one.calls:,}"),
     ("availability", lambda one: _share(one.availability, 3)),
     ("cost", lambda one: money(one.cost_usd)),
-    ("cost of 1,000 answers", lambda one: money(one.usd_per_1000_answers)),
-    ("saving against best", lambda one: _share(one.saving_against_best)),
-    ("quality (95 % interval)", _quality),
+    ("per 1,000 answers", lambda one: money(one.usd_per_1000_answers)),
+    ("saving to best", lambda one: _share(one.saving_against_best)),
+    ("quality", lambda one: "—" if one.quality is None else f"{one.quality:.3f}"),
+    ("  95 % interval", _interval),
     ("latency p50", lambda one: seconds(one.latency_p50_s)),
-    ("latency p95", lambda one: seconds(one.latency_p95_s)),
-    ("latency p99", lambda one: seconds(one.latency_p99_s)),
+    ("  p95", lambda one: seconds(one.latency_p95_s)),
+    ("  p99", lambda one: seconds(one.latency_p99_s)),
     ("first token p50", lambda one: seconds(one.ttft_p50_s)),
-    ("first token p95", lambda one: seconds(one.ttft_p95_s)),
-    ("first token p99", lambda one: seconds(one.ttft_p99_s)),
+    ("  p95", lambda one: seconds(one.ttft_p95_s)),
+    ("  p99", lambda one: seconds(one.ttft_p99_s)),
     ("attempts a call", lambda one: f"{one.attempts_per_call:.3f}"),
-    ("probes", _probes),
+    ("probes", lambda one: f"{one.probes:,}"),
+    ("  failed", lambda one: f"{one.probes_failed:,}"),
     ("cache hit rate", lambda one: _share(one.cache_hit_rate)),
-    ("false hits", lambda one: _share(one.false_hit_rate, 2)),
+    ("  false hits", lambda one: _share(one.false_hit_rate, 2)),
     ("cost regret", lambda one: _share(one.cost_regret)),
     ("quality regret", lambda one: f"{one.quality_regret:+.4f}"),
 )
