@@ -31,11 +31,12 @@ def simulate(
     check: Annotated[
         bool, typer.Option("--check", help="Show the scenario's bounds, and what became of them.")
     ] = False,
+    within: Annotated[float | None, typer.Option(min=0.1, help="Real seconds that it may take.")] = None,
     as_json: AsJson = False,
 ) -> int:
     """Live a scenario's day under each policy, and compare availability, cost, latency and quality.
 
-    Exit code 1: a bound of the scenario was missed.
+    Exit code 1: a bound of the scenario was missed, or it took too long.
     """
     from bridge.simulation.comparison import compared
     from bridge.simulation.contenders import contenders
@@ -48,12 +49,16 @@ def simulate(
     began_s = time.perf_counter()
     with _progress() as watch:
         comparison = compared(loaded, entrants, seed=seed, watch=watch)
+    took_s = time.perf_counter() - began_s
     if as_json:
         print_json(comparison.to_json())
     else:
-        _show(comparison, took_s=time.perf_counter() - began_s)
+        _show(comparison, took_s=took_s)
         _show_bounds(comparison, only_missed=not check)
-    return FAILED if comparison.is_missed else 0
+    is_late = within is not None and took_s > within
+    if is_late:
+        err.print(f"it took {took_s:.1f} s, and {within:g} s were allowed", style="red", highlight=False)
+    return FAILED if comparison.is_missed or is_late else 0
 
 
 @contextmanager
