@@ -3,28 +3,31 @@
 Shared by whole and streamed answers; what differs is only how an attempt is made.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from bridge.attempt import AttemptLimits, AttemptStream
+from bridge.attempt import AttemptStream
 from bridge.call_log import CallLog
 from bridge.call_preparation import CallPreparation, Parts, Ready
 from bridge.call_record import AttemptRecord, CallContext
 from bridge.catalog.aliases import Route
 from bridge.catalog.deployments import Deployment
 from bridge.chat import ChatRequest, ChatResponse, StreamChunk
-from bridge.decision import Decision
+from bridge.decision import Decision, RoutingQuestion
 from bridge.errors import SchemaViolationError
 from bridge.escalation import asked_with_confidence, cascade_of, climb
 from bridge.json_types import JsonValue
-from bridge.reliability.failover import FailoverPlan
+from bridge.reliability.course import HedgePlan
+from bridge.reliability.failover import FailoverPlan, Trial
+from bridge.reliability.hedging import HedgeBudgets
 from bridge.shaping import bound_nano_usd, shaped
 from bridge.structured_output import answered_json, re_ask
 
 __all__ = ["Dispatcher", "Opened", "Parts", "Ready", "parsed_answer"]
 
 AnswerT = TypeVar("AnswerT")
+MIN_TO_HEDGE = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,12 @@ class Opened:
 
     first: StreamChunk
     rest: AttemptStream
-    target: Deployment
+    trial: Trial
+
+    @property
+    def target(self) -> Deployment:
+        """Who answers."""
+        return self.trial.target
 
 
 class Dispatcher:
@@ -42,6 +50,7 @@ class Dispatcher:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._preparation = CallPreparation(parts)
+        self._hedges = HedgeBudgets()
 
     async def prepare(self, log: CallLog) -> Ready:
         """Everything up to the first attempt; see CallPreparation.prepare."""
@@ -60,9 +69,9 @@ class Dispatcher:
             return response, parsed_answer(ready.request, response)
         except SchemaViolationError as violation:
             log.re_asks = 1
-            others = tuple(one for one in ready.targets if one is not target)
+            again_first = sorted(ready.targets, key=lambda one: one.name != target.name)
             again = re_ask(ready.request, response.text, violation.problem)
-            _, response = await self._completed(replace(ready, request=again, targets=(target, *others)), log)
+            _, response = await self._completed(replace(ready, request=again, targets=tuple(again_first)), log)
             return response, parsed_answer(ready.request, response)
 
     async def judged(self, ready: Ready, log: CallLog) -> ChatResponse | None:
@@ -75,17 +84,24 @@ class Dispatcher:
     async def open_stream(self, ready: Ready, log: CallLog) -> Opened:
         """A stream with its first content; whatever failed before it was made up for elsewhere."""
 
-        async def attempt(target: Deployment, limits: AttemptLimits) -> Opened:
-            stream = self._parts.runner.stream(
-                shaped(ready.request, target, ready.may_drop), target, limits, on_record=self._on_record(log)
-            )
+        async def attempt(trial: Trial) -> Opened:
+            asked, on_record = shaped(ready.request, trial.target, ready.may_drop), self._on_record(log, trial)
+            stream = self._parts.runner.stream(asked, trial.target, trial.limits, on_record=on_record)
             try:
-                return Opened(await anext(stream), stream, target)
+                return Opened(await anext(stream), stream, trial)
             except BaseException:
                 await stream.aclose()
                 raise
 
-        return await self._failed_over(ready, log, attempt)
+        async def discard(opened: Opened) -> None:
+            await self.close_stream(opened)
+
+        return await self._failed_over(ready, log, attempt, discard)
+
+    async def close_stream(self, opened: Opened) -> None:
+        """Stop a stream wherever it is, and settle what it took. Idempotent."""
+        await opened.rest.aclose()
+        await self._parts.failover.settle(opened.trial.flight)
 
     async def keep(self, ready: Ready, log: CallLog, response: ChatResponse) -> None:
         """Store the answer for the next one who asks the same, where the alias says so."""
@@ -112,25 +128,29 @@ class Dispatcher:
         return climbed.target, response if ready.request.logprobs else replace(response, logprobs=None)
 
     async def _completed(self, ready: Ready, log: CallLog) -> tuple[Deployment, ChatResponse]:
-        async def attempt(target: Deployment, limits: AttemptLimits) -> tuple[Deployment, ChatResponse]:
-            asked = shaped(ready.request, target, ready.may_drop)
-            attempted = await self._parts.runner.complete(asked, target, limits, on_record=self._on_record(log))
-            return target, attempted.response
+        async def attempt(trial: Trial) -> tuple[Deployment, ChatResponse]:
+            asked, on_record = shaped(ready.request, trial.target, ready.may_drop), self._on_record(log, trial)
+            attempted = await self._parts.runner.complete(asked, trial.target, trial.limits, on_record=on_record)
+            return trial.target, attempted.response
 
         return await self._failed_over(ready, log, attempt)
 
     async def _failed_over(
-        self, ready: Ready, log: CallLog, attempt: Callable[[Deployment, AttemptLimits], Awaitable[AnswerT]]
+        self,
+        ready: Ready,
+        log: CallLog,
+        attempt: Callable[[Trial], Coroutine[Any, Any, AnswerT]],
+        discard: Callable[[AnswerT], Awaitable[None]] | None = None,
     ) -> AnswerT:
         """Try the targets in order, with the money of each held before it is asked."""
         parts, rules = self._parts, ready.route.rules
 
-        async def before_attempt(target: Deployment) -> None:
-            if ready.reservation.has_budget:
-                await ready.reservation.cover(
-                    log.attempts, bound_nano_usd(parts.prices, ready.request, target, parts.clock.now())
-                )
+        async def before_attempt(target: Deployment, beside: Deployment | None) -> None:
+            asked = (target,) if beside is None else (target, beside)
+            bounds = (bound_nano_usd(parts.prices, ready.request, one, parts.clock.now()) for one in asked)
+            await ready.reservation.cover(log.attempts, sum(bounds))
 
+        question = None if log.decision is None else log.decision.question
         plan = FailoverPlan(
             targets=ready.targets,
             deadline_s=max(ready.ends_at_s - parts.clock.monotonic(), 0.0),
@@ -138,14 +158,28 @@ class Dispatcher:
             is_stream=log.is_stream and cascade_of(ready.route) is None,
             fallback=_fallback_names(ready.route),
             on_content_filter=rules.on_content_filter if rules is not None else "stop",
-            before_attempt=before_attempt,
+            org_id=log.context.org_id,
+            input_tokens=0 if question is None else question.input_tokens,
+            max_tokens=0 if question is None else question.input_tokens + _most_output(ready.request, question),
+            hedge=self._hedge(ready, log),
+            before_attempt=before_attempt if ready.reservation.has_budget else None,
         )
-        return await parts.failover.run(plan, attempt)
+        return await parts.failover.run(plan, attempt, discard=discard)
 
-    def _on_record(self, log: CallLog) -> Callable[[AttemptRecord], None]:
+    def _hedge(self, ready: Ready, log: CallLog) -> HedgePlan | None:
+        """The plan to ask a second target too, where the alias wants that and the first one's pace is known."""
+        rules = ready.route.rules
+        if rules is None or rules.hedge is None or len(ready.targets) < MIN_TO_HEDGE:
+            return None
+        budget = self._hedges.of(ready.route.requested, rules.hedge)
+        first = ready.targets[0].name
+        after_s = self._parts.health.slow_s(first, rules.hedge.quantile, is_stream=log.is_stream)
+        return None if after_s is None else HedgePlan(after_s, budget)
+
+    def _on_record(self, log: CallLog, trial: Trial) -> Callable[[AttemptRecord], None]:
         def on_record(record: AttemptRecord) -> None:
             log.attempted(record)
-            self._parts.health.observe(record, self._parts.clock.monotonic())
+            self._parts.failover.ended(trial.flight, record)
 
         return on_record
 
@@ -154,6 +188,10 @@ class Dispatcher:
         """Did the request or its alias set a deadline, which then holds for the whole stream too?"""
         rules = ready.route.rules
         return ready.request.deadline_s is not None or (rules is not None and rules.deadline_s is not None)
+
+
+def _most_output(request: ChatRequest, question: RoutingQuestion) -> int:
+    return (request.max_output_tokens or question.output_tokens) * max(request.n, 1)
 
 
 def _fallback_names(route: Route) -> frozenset[str]:

@@ -75,7 +75,7 @@ class RelayedStream:
                 except ProviderError as error:
                     raise StreamInterruptedError(f"the answer broke off after its first token: {error}") from error
                 finally:
-                    await opened.rest.aclose()
+                    await self._dispatcher.close_stream(opened)
                 response = opened.rest.response()
             await self._finish(ready, response)
         except BridgeError as error:

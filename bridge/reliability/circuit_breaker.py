@@ -17,6 +17,16 @@ JITTER = 0.2
 """A pause is shortened by up to this share, never lengthened: after a minute's outage the way back is under 30 s."""
 PROBE_PATIENCE_S = 1.0
 """How soon another look is worth it while a probe is under way."""
+MAX_DOUBLINGS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """Shows when a request was let through: what becomes of it counts for that state of the circuit only."""
+
+    period: int
+    """How often the circuit had opened by then."""
+    is_probe: bool = False
 
 
 @dataclass(slots=True)
@@ -36,9 +46,10 @@ class CircuitBreaker:
         self._rng = rng
         self._window = RollingWindow(window_s=config.window_s, buckets=config.buckets)
         self._consecutive = 0
-        self._times_opened = 0
+        self._doublings = 0
         self._opening: _Opening | None = None
         self._closed_at_s: float | None = None
+        self._ticket = Ticket(0)
 
     def state(self, now_s: float) -> CircuitState:
         """An open circuit whose pause is over is half open."""
@@ -66,46 +77,55 @@ class CircuitBreaker:
         """Share of successes in the window."""
         return self._window.success_share(now_s)
 
-    def admit(self, now_s: float) -> bool:
-        """May a request go there now? In half-open state the one that may is the probe."""
-        if self._opening is None:
-            return True
-        if now_s < self._opening.until_s or self._opening.is_probing:
-            return False
-        self._opening.is_probing = True
-        return True
+    def admit(self, now_s: float) -> Ticket | None:
+        """The ticket of a request that may go there now, else None. In half-open state the one that may is a probe."""
+        opening = self._opening
+        if opening is None:
+            return self._ticket
+        if now_s < opening.until_s or opening.is_probing:
+            return None
+        opening.is_probing = True
+        return Ticket(self._ticket.period, is_probe=True)
 
-    def succeeded(self, now_s: float) -> None:
+    def force(self) -> Ticket:
+        """The ticket of a request that goes there whatever the state, since there is nowhere else to go."""
+        return self._ticket
+
+    def succeeded(self, ticket: Ticket, now_s: float) -> None:
         """A request was answered."""
-        self._consecutive = 0
         self._window.add(now_s, is_success=True)
         opening = self._opening
         if opening is None:
+            self._consecutive = 0
             if self._closed_at_s is not None and self.ramp_share(now_s) >= 1.0:
-                self._closed_at_s, self._times_opened = None, 0
-            return
-        opening.is_probing = False
-        opening.probes_passed += 1
-        if opening.probes_passed >= self._config.close_after:
-            self._opening = None
-            self._closed_at_s = now_s
-            self._window.clear()
+                self._closed_at_s, self._doublings = None, 0
+        elif ticket.period == self._ticket.period:
+            self._consecutive = 0
+            self.abandoned(ticket)
+            opening.probes_passed += 1
+            if opening.probes_passed >= self._config.close_after:
+                self._opening, self._closed_at_s = None, now_s
+                self._window.clear()
 
-    def failed(self, now_s: float, *, retry_after_s: float | None = None) -> None:
+    def failed(self, ticket: Ticket, now_s: float) -> None:
         """A request failed in a way that may pass."""
-        self._consecutive += 1
         self._window.add(now_s, is_success=False)
-        if self._opening is not None:
-            if self._opening.is_probing:
-                self._open(now_s, retry_after_s)
-            return
-        if self._has_tripped(now_s):
-            self._open(now_s, retry_after_s)
+        if self._opening is None:
+            self._consecutive += 1
+            if self._has_tripped(now_s):
+                self._open(now_s)
+        elif ticket.is_probe and ticket.period == self._ticket.period:
+            self._open(now_s)
 
-    def abandoned(self) -> None:
+    def abandoned(self, ticket: Ticket) -> None:
         """A request ended without telling anything: its caller left."""
-        if self._opening is not None:
+        if ticket.is_probe and self._opening is not None and ticket.period == self._ticket.period:
             self._opening.is_probing = False
+
+    def hold(self, until_s: float) -> None:
+        """The deployment asked for a pause: an open circuit stays so at least until then."""
+        if self._opening is not None:
+            self._opening.until_s = max(self._opening.until_s, until_s)
 
     def _has_tripped(self, now_s: float) -> bool:
         if self._consecutive >= self._config.consecutive:
@@ -114,9 +134,11 @@ class CircuitBreaker:
         total = successes + failures
         return total >= self._config.min_requests and failures / total >= self._config.failure_share
 
-    def _open(self, now_s: float, retry_after_s: float | None) -> None:
-        pause_s = min(self._config.open_s * 2**self._times_opened, self._config.open_max_s)
-        pause_s = max(pause_s * (1 - self._rng.uniform(0, JITTER)), retry_after_s or 0.0)
-        self._times_opened += 1
+    def _open(self, now_s: float) -> None:
+        pause_s = min(self._config.open_s * 2**self._doublings, self._config.open_max_s)
+        pause_s *= 1 - self._rng.uniform(0, JITTER)
+        self._doublings = min(self._doublings + 1, MAX_DOUBLINGS)
+        self._consecutive = 0
         self._opening = _Opening(until_s=now_s + pause_s)
         self._closed_at_s = None
+        self._ticket = Ticket(self._ticket.period + 1)

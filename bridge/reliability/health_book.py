@@ -1,17 +1,35 @@
 """What is known of every deployment right now: fed by attempt records, read as a Snapshot."""
 
+import asyncio
 import random
+from collections import deque
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from bridge.call_record import AttemptRecord
 from bridge.config import BreakerConfig
 from bridge.decision import DeploymentState
 from bridge.errors import ErrorClass
-from bridge.reliability.circuit_breaker import CircuitBreaker
+from bridge.reliability.circuit_breaker import CircuitBreaker, Ticket
 from bridge.reliability.latency_monitor import LatencyMonitor
 
 TELLS_NOTHING: frozenset[ErrorClass] = frozenset({"invalid_request", "content_filter"})
 """The deployment answered; the request was the problem."""
+NONE_FORGIVEN: frozenset[ErrorClass] = frozenset()
+
+
+@dataclass(slots=True)
+class Flight:
+    """One request under way at a deployment. It ends once."""
+
+    deployment: str
+    ticket: Ticket
+    forgiven: frozenset[ErrorClass] = NONE_FORGIVEN
+    """Failures that say something about its key, not about the deployment."""
+    taken_tokens: int = 0
+    """Taken from the throttle for it."""
+    used_tokens: int = 0
+    is_over: bool = False
 
 
 class _Entry:
@@ -20,6 +38,7 @@ class _Entry:
         self.latency = LatencyMonitor()
         self.in_flight = 0
         self.paused_until_s = 0.0
+        self.waiting: deque[asyncio.Future[None]] = deque()
         self.last_read: tuple[int, DeploymentState] | None = None
         """A state that was worked out in this step of the window, while nothing has happened since."""
 
@@ -48,9 +67,31 @@ class HealthBook:
         """What is known of every deployment that was ever called."""
         return self.states(self._entries, now_s)
 
-    def admit(self, deployment: str, now_s: float) -> bool:
-        """May a request go there now? See CircuitBreaker.admit."""
-        return self._entry(deployment).breaker.admit(now_s)
+    def begin(self, deployment: str, now_s: float, *, is_forced: bool = False) -> Flight | None:
+        """A request that goes out now; None when the circuit lets none through. Every flight must be ended."""
+        entry = self._entry(deployment)
+        ticket = entry.breaker.admit(now_s) or (entry.breaker.force() if is_forced else None)
+        if ticket is None:
+            return None
+        entry.in_flight += 1
+        return Flight(deployment, ticket)
+
+    def dropped(self, flight: Flight) -> None:
+        """The flight came to nothing, and left no record. Idempotent."""
+        if not flight.is_over:
+            self._end(flight).breaker.abandoned(flight.ticket)
+
+    def ended(self, flight: Flight, record: AttemptRecord, now_s: float) -> None:
+        """The flight's attempt has ended. Idempotent."""
+        if flight.is_over:
+            return
+        flight.used_tokens = 0 if record.usage is None else record.usage.total_tokens
+        self._learn(self._end(flight), record, flight, now_s)
+
+    def observe(self, record: AttemptRecord, now_s: float) -> None:
+        """An attempt has ended that was made without a flight."""
+        entry = self._entry(record.deployment)
+        self._learn(entry, record, Flight(record.deployment, entry.breaker.force()), now_s)
 
     def pause_left_s(self, deployment: str, now_s: float) -> float:
         """Seconds left of a pause the deployment asked for."""
@@ -61,24 +102,37 @@ class HealthBook:
         """Leave it alone for `seconds`: it said so."""
         entry = self._entry(deployment)
         entry.paused_until_s = max(entry.paused_until_s, now_s + seconds)
+        entry.breaker.hold(entry.paused_until_s)
 
-    def started(self, deployment: str) -> None:
-        """A request goes out."""
-        self._entry(deployment).in_flight += 1
+    def in_flight(self, deployment: str) -> int:
+        """Requests that are under way there."""
+        entry = self._entries.get(deployment)
+        return 0 if entry is None else entry.in_flight
 
-    def dropped(self, deployment: str) -> None:
-        """A request that was counted as started came to nothing, and left no record."""
-        self._end(deployment).breaker.abandoned()
+    async def one_has_ended(self, deployment: str) -> None:
+        """Wait until a flight there ends. Who waits longest is woken first."""
+        entry, ended = self._entry(deployment), asyncio.get_running_loop().create_future()
+        entry.waiting.append(ended)
+        try:
+            await ended
+        except asyncio.CancelledError:
+            if ended.done() and not ended.cancelled():
+                _wake(entry)
+            raise
 
-    def observe(self, record: AttemptRecord, now_s: float) -> None:
-        """An attempt has ended."""
-        entry = self._end(record.deployment)
-        if record.outcome == "cancelled":
-            entry.breaker.abandoned()
-        elif record.outcome == "failed" and record.error_class not in TELLS_NOTHING:
-            entry.breaker.failed(now_s)
+    def slow_s(self, deployment: str, quantile: float, *, is_stream: bool) -> float | None:
+        """Seconds that an answer (a stream: its first content) seldom takes longer than; None on little experience."""
+        entry = self._entries.get(deployment)
+        return None if entry is None else entry.latency.slow_s(quantile, is_stream=is_stream)
+
+    def _learn(self, entry: _Entry, record: AttemptRecord, flight: Flight, now_s: float) -> None:
+        error_class = record.error_class
+        if record.outcome == "cancelled" or error_class in flight.forgiven:
+            entry.breaker.abandoned(flight.ticket)
+        elif record.outcome == "failed" and error_class not in TELLS_NOTHING:
+            entry.breaker.failed(flight.ticket, now_s)
         else:
-            entry.breaker.succeeded(now_s)
+            entry.breaker.succeeded(flight.ticket, now_s)
         if record.outcome == "succeeded":
             entry.latency.add(
                 total_s=record.duration_ms / 1000,
@@ -87,9 +141,12 @@ class HealthBook:
                 now_s=now_s,
             )
 
-    def _end(self, deployment: str) -> _Entry:
-        entry = self._entry(deployment)
-        entry.in_flight = max(entry.in_flight - 1, 0)
+    def _end(self, flight: Flight) -> _Entry:
+        flight.is_over = True
+        entry = self._entry(flight.deployment)
+        entry.in_flight -= 1
+        if entry.waiting:
+            _wake(entry)
         return entry
 
     def _entry(self, deployment: str) -> _Entry:
@@ -109,10 +166,19 @@ class HealthBook:
             success_share=breaker.success_share(now_s),
             ttft_s=entry.latency.ttft_s,
             s_per_output_token=entry.latency.s_per_output_token,
-            latency_p95_s=entry.latency.quantile_s(0.95),
+            latency_p95_s=entry.latency.quantile_s(0.95, now_s),
             in_flight=entry.in_flight,
             ramp_share=breaker.ramp_share(now_s),
         )
         if state.circuit == "closed" and state.retry_at_s == 0.0 and state.ramp_share >= 1.0:
             entry.last_read = step, state
         return state
+
+
+def _wake(entry: _Entry) -> None:
+    """Tell the first that still waits."""
+    while entry.waiting:
+        first = entry.waiting.popleft()
+        if not first.done():
+            first.set_result(None)
+            return

@@ -28,7 +28,7 @@ from bridge.errors import (
     RejectedError,
     UnavailableError,
 )
-from bridge.reliability.failover import Failover, FailoverPlan
+from bridge.reliability.failover import Failover, FailoverPlan, Trial
 from bridge.reliability.health_book import HealthBook
 
 
@@ -61,8 +61,9 @@ class Rig:
         self.asked: list[tuple[str, float]] = []
         self.limits: list[AttemptLimits] = []
 
-    async def attempt(self, to: Deployment, limits: AttemptLimits) -> str:
+    async def attempt(self, trial: Trial) -> str:
         """The next step of the script: an error to raise, seconds to hang, or None (and the end): an answer."""
+        to, limits = trial.target, trial.limits
         self.asked.append((to.name, self.clock.monotonic()))
         self.limits.append(limits)
         steps = self.script.get(to.name, [])
@@ -225,7 +226,8 @@ async def test_a_stream_without_a_deadline_of_its_own_may_go_on_after_its_first_
 async def test_what_is_checked_before_an_attempt_ends_the_call() -> None:
     rig = Rig()
 
-    async def refuse(to: Deployment) -> None:
+    async def refuse(to: Deployment, beside: Deployment | None) -> None:
+        assert beside is None
         raise BudgetExceededError(f"no money for {to.name}", scope="org:a", limit_nano_usd=0, left_nano_usd=0)
 
     with pytest.raises(BudgetExceededError):
