@@ -7,7 +7,7 @@ it really received.
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -137,9 +137,10 @@ class SimulatedProviders:
         is_good = call.luck < self._conditions.quality(deployment, call.task)
         is_doubtful = not is_good and call.doubt < self._conditions.served(deployment).doubt_share
         limit = _asked_tokens(request, call)
+        whole = SimulatedAnswer(call.task, call.topic, is_good, is_doubtful).text
         return Answer(
             model=str(request.body.get("model", "")),
-            text=SimulatedAnswer(call.task, call.topic, is_good, is_doubtful).text,
+            text=whole.removeprefix(_begun(request)) or " ",
             usage=MockUsage(input_tokens=call.prompt_tokens, output_tokens=min(call.output_tokens, limit)),
             finish_reason="stop" if call.output_tokens <= limit else "length",
             id=f"answer-{call.number}",
@@ -197,3 +198,13 @@ def _asked_tokens(request: WireRequest, call: Arrival) -> int:
     """The most output that the request allows; what the answer needs when it sets no limit."""
     limit = request.body.get("max_tokens") or request.body.get("max_completion_tokens")
     return limit if isinstance(limit, int) else call.output_tokens
+
+
+def _begun(request: WireRequest) -> str:
+    """What of the answer the request holds already, as its last message."""
+    messages = request.body.get("messages")
+    last = messages[-1] if isinstance(messages, Sequence) and messages else None
+    if not isinstance(last, Mapping) or last.get("role") != "assistant":
+        return ""
+    content = last.get("content")
+    return content if isinstance(content, str) else ""

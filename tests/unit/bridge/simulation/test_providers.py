@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from bridge.errors import NotReachedError, UnavailableError
+from bridge.json_types import JsonValue
 from bridge.simulation.conditions import Conditions
 from bridge.simulation.providers import CALL, SimulatedAnswer, SimulatedProviders
 from bridge.simulation.traffic import Arrival
@@ -42,13 +43,12 @@ def call(*, luck: float = 0.5, doubt: float = 0.9, output_tokens: int = 20) -> A
 
 def asked(
     *events: Mapping[str, object], model: Mapping[str, object] = STEADY, times: int = 1, stream: bool = False,
-    made: Arrival | None = None, max_tokens: int | None = None,
+    made: Arrival | None = None, body: Mapping[str, JsonValue] | None = None,
 ) -> Sent:  # fmt: skip
     """Ask the provider `times` times, one after the other."""
     world = scenario(world={"models": {"near/a": model, "far/b": STEADY}, "events": list(events)}).world
     sent = Sent([], [])
-    body = {"model": "a"} if max_tokens is None else {"model": "a", "max_tokens": max_tokens}
-    request = WireRequest("/chat/completions", body)
+    request = WireRequest("/chat/completions", {"model": "a", **(body or {})})
 
     async def main(loop: VirtualTimeLoop) -> None:
         CALL.set(made or call())
@@ -90,10 +90,17 @@ def test_some_poor_answers_say_so() -> None:
 
 
 def test_the_output_limit_cuts_the_answer() -> None:
-    body = asked(max_tokens=5).replies[0].body
+    body = asked(body={"max_tokens": 5}).replies[0].body
 
     assert b'"completion_tokens": 5' in body
     assert b'"finish_reason": "length"' in body
+
+
+def test_an_answer_that_was_begun_is_continued() -> None:
+    begun: list[JsonValue] = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "talk/7 "}]
+
+    assert b'"content": "good"' in asked(body={"messages": begun}).replies[0].body
+    assert b'"content": "talk/7 good"' in asked(body={"messages": begun[:1]}).replies[0].body
 
 
 def test_a_slow_down_slows() -> None:
