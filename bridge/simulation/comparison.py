@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from ctypes import Array, c_double
@@ -18,6 +19,7 @@ Watch = Callable[[dict[str, float]], None]
 Outcome = Literal["met", "missed", "not run"]
 REFERENCE = "best"
 WATCH_EVERY_S = 0.2
+STOP = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +102,14 @@ def _side_by_side(
     scenario: Scenario, entrants: Sequence[Contender], seed: int, watch: Watch, at_once: int
 ) -> dict[str, Figures]:
     context = multiprocessing.get_context("spawn")
-    shares = context.RawArray(c_double, len(entrants))
+    shares = context.RawArray(c_double, len(entrants) + 1)
     with ProcessPoolExecutor(at_once, mp_context=context, initializer=_share_progress, initargs=(shares,)) as pool:
         futures = [pool.submit(_day_of_child, scenario, one, seed, n) for n, one in enumerate(entrants)]
         try:
             _watched(futures, entrants, shares, watch)
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
+            shares[-1] = STOP
+            pool.shutdown(cancel_futures=True)
             raise
         return {one.name: future.result() for one, future in zip(entrants, futures, strict=True)}
 
@@ -124,18 +127,22 @@ def _watched(
 
 
 class _Child:
-    """What a child process holds: where it writes how far it has come."""
+    """What a child process holds: where it writes how far it has come, and at the end reads whether to stop."""
 
     shares: "Array[c_double]"
 
 
 def _share_progress(shares: "Array[c_double]") -> None:
+    """Begin a child. Ctrl-C reaches it too; its parent alone answers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     _Child.shares = shares
 
 
 def _day_of_child(scenario: Scenario, contender: Contender, seed: int, number: int) -> Figures:
     def on_progress(share: float) -> None:
         _Child.shares[number] = share
+        if _Child.shares[-1] == STOP:
+            raise InterruptedError("the simulation was interrupted")
 
     return simulated_day(scenario, contender, seed=seed, on_progress=on_progress)
 
