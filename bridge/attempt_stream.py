@@ -16,7 +16,7 @@ from bridge.chat import ChatRequest, ChatResponse, StreamChunk
 from bridge.errors import AttemptTimeoutError, BridgeError, ContentFilterError, MalformedReplyError, ProviderError
 from bridge.providers.adapter import ChatAdapter
 from bridge.providers.rejections import decoded_reply, to_error
-from bridge.streaming import ChunkFold, EventDecoder, EventTooLargeError, chunks_of
+from bridge.streaming import ChunkFold, EventDecoder, EventTooLargeError, ServerSentEvent, chunks_of
 from bridge.transport import Timeouts, Transport
 
 logger = logging.getLogger(__name__)
@@ -175,10 +175,21 @@ class AttemptStream:
         except EventTooLargeError as error:
             raise self._malformed(str(error)) from error
         for event in events:
-            self._take(self._reader.read(event))
+            self._take(self._read(event))
         if events:
             self._last_event_s = self._measured().elapsed_s
         return piece is None or self._reader.is_done
+
+    def _read(self, event: ServerSentEvent) -> tuple[StreamChunk, ...]:
+        """What the event adds. One that cannot be read is passed over when it surely carried nothing of the answer:
+        noise between the events. A broken piece of JSON may have carried a word, so it breaks the stream.
+        """
+        try:
+            return self._reader.read(event)
+        except MalformedReplyError:
+            if event.data.lstrip().startswith(("{", "[", '"')):
+                raise
+            return ()
 
     def _take(self, chunks: tuple[StreamChunk, ...]) -> None:
         """Fold chunks in; queue what a caller should see: content, and the end once."""

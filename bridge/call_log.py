@@ -23,6 +23,7 @@ class CallLog:
         self.decision: Decision | None = None
         self.cache: CacheOutcome = "off"
         self.re_asks = 0
+        self.is_rescued = False
         self._attempts: list[AttemptRecord] = []
         self._clock = clock
         self._started_at = clock.now()
@@ -60,6 +61,7 @@ class CallLog:
                 error_class=_class_of(error) if status == "failed" else None,
                 error_message=_message_of(error) if status == "failed" else None,
                 re_asks=self.re_asks,
+                is_rescued=self.is_rescued,
                 leases=leases,
             )
         return self._record

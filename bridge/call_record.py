@@ -99,6 +99,8 @@ class CallRecord:
     error_class: ErrorClass | None = None
     error_message: str | None = None
     re_asks: int = 0
+    is_rescued: bool = False
+    """A stream broke off after its first content, and another target took it up."""
     leases: tuple[Lease, ...] = ()
 
     @property

@@ -81,22 +81,33 @@ class Dispatcher:
         _, response = await self._answered(ready, log)
         return response
 
-    async def open_stream(self, ready: Ready, log: CallLog) -> Opened:
-        """A stream with its first content; whatever failed before it was made up for elsewhere."""
+    async def open_stream(
+        self, ready: Ready, log: CallLog, *, until: Callable[[AttemptStream], Awaitable[StreamChunk]] = anext
+    ) -> Opened:
+        """A stream with its first content, which `until` reads; whatever failed before was made up for elsewhere."""
 
         async def attempt(trial: Trial) -> Opened:
             asked, on_record = shaped(ready.request, trial.target, ready.may_drop), self._on_record(log, trial)
             stream = self._parts.runner.stream(asked, trial.target, trial.limits, on_record=on_record)
             try:
-                return Opened(await anext(stream), stream, trial)
+                return Opened(await until(stream), stream, trial)
             except BaseException:
                 await stream.aclose()
                 raise
 
-        async def discard(opened: Opened) -> None:
-            await self.close_stream(opened)
+        return await self._failed_over(ready, log, attempt, self.close_stream)
 
-        return await self._failed_over(ready, log, attempt, discard)
+    def rescues(self, ready: Ready) -> bool:
+        """May another target take up a stream that broke off?"""
+        rules = ready.route.rules
+        mode = rules.rescue if rules is not None else None
+        return (mode or self._parts.config.streams.rescue) == "continue"
+
+    def prolonged(self, ready: Ready) -> Ready:
+        """The call with time for another start. A deadline that was set for the call itself stays."""
+        if self._has_own_deadline(ready):
+            return ready
+        return replace(ready, ends_at_s=self._parts.clock.monotonic() + self._parts.config.retry.deadline_s)
 
     async def close_stream(self, opened: Opened) -> None:
         """Stop a stream wherever it is, and settle what it took. Idempotent."""
@@ -107,7 +118,7 @@ class Dispatcher:
         """Store the answer for the next one who asks the same, where the alias says so."""
         await self._preparation.answered(ready, log)
         rules = ready.route.rules
-        if log.cache == "miss" and rules is not None:
+        if log.cache == "miss" and rules is not None and not log.is_rescued:
             await self._parts.cache.keep(
                 log.context.org_id, log.request, ready.served_by, response, alias_ttl_s=rules.cache_ttl_s
             )

@@ -1,14 +1,16 @@
-"""A streamed call as the caller iterates it: failover before the first content, a typed error after it."""
+"""A streamed call as the caller iterates it: failover before the first content, rescue or a typed error after it."""
 
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import replace
 
 from bridge.call_log import CallLog
 from bridge.call_record import CallRecord, CallStatus
 from bridge.chat import ChatResponse, StreamChunk
-from bridge.dispatcher import Dispatcher, Ready, parsed_answer
-from bridge.errors import BridgeError, ProviderError, StreamInterruptedError
+from bridge.dispatcher import Dispatcher, Opened, Ready, parsed_answer
+from bridge.errors import BridgeError, ProviderError
+from bridge.rescue import Rescue
 from bridge.result import ChatResult, StreamProgress
 from bridge.streaming import chunks_of
 
@@ -28,6 +30,7 @@ class RelayedStream:
         self._close = close
         self._chunks = self._run()
         self._result: ChatResult | None = None
+        self._answer = ChatResponse(text="", finish_reason=None, usage=None)
         self._progress = StreamProgress(log.call_id, log.started_at)
 
     def __aiter__(self) -> AsyncIterator[StreamChunk]:
@@ -68,15 +71,11 @@ class RelayedStream:
                     n_attempts=len(self._log.attempts) + 1,
                     waited_ms=(time.perf_counter() - began) * 1000,
                 )
-                try:
-                    yield opened.first
-                    async for chunk in opened.rest:
+                rescue = Rescue(self._dispatcher, ready, self._log)
+                async with aclosing(self._relayed(opened, rescue)) as chunks:
+                    async for chunk in chunks:
                         yield chunk
-                except ProviderError as error:
-                    raise StreamInterruptedError(f"the answer broke off after its first token: {error}") from error
-                finally:
-                    await self._dispatcher.close_stream(opened)
-                response = opened.rest.response()
+                response = self._answer
             await self._finish(ready, response)
         except BridgeError as error:
             error.call = await self._close(self._log, ready, "failed", error)
@@ -87,6 +86,24 @@ class RelayedStream:
         except BaseException as error:
             await self._close(self._log, ready, "cancelled", error)
             raise
+
+    async def _relayed(self, opened: Opened, rescue: Rescue) -> AsyncGenerator[StreamChunk, None]:
+        """The chunks of a stream; of another one from where it breaks off."""
+        while True:
+            broken: ProviderError | None = None
+            try:
+                if opened.first.has_content or opened.first.finish_reason is not None:
+                    yield opened.first
+                async for chunk in opened.rest:
+                    yield chunk if chunk.usage is None else replace(chunk, usage=rescue.usage(chunk.usage))
+            except ProviderError as error:
+                broken = error
+            finally:
+                await self._dispatcher.close_stream(opened)
+            if broken is None:
+                self._answer = rescue.answer(opened.rest)
+                return
+            opened = await rescue.taken_up(opened, broken)
 
     async def _judged(self, ready: Ready) -> ChatResponse | None:
         """A cascade's answer, whole: its first word is shown when it is known to stand."""

@@ -9,7 +9,7 @@ from bridge.call_record import AttemptRecord
 from bridge.catalog.deployments import Deployment
 from bridge.clock import Clock
 from bridge.config import RetryConfig, StreamConfig
-from bridge.errors import BudgetExceededError, CredentialError, NoRouteError, ProviderError
+from bridge.errors import BridgeError, CredentialError, NoRouteError, ProviderError
 from bridge.reliability.course import LEAST_LEFT_S, Course, FailoverPlan, HedgePlan, Trial, retry_patience_s
 from bridge.reliability.gate import Gate, Passage, Throttle
 from bridge.reliability.health_book import Flight, HealthBook
@@ -137,7 +137,9 @@ class Failover:
                     return None
                 visit.beside = target
                 return await self._tried(visit, course, attempt)
-            except BudgetExceededError:
+            except ProviderError:
+                raise
+            except BridgeError:  # no money for two at a time, for one: the first goes on alone
                 return None
             finally:
                 if visit is None or not visit.was_asked:

@@ -193,7 +193,7 @@ async def test_a_stream_that_is_cut_before_its_first_token_fails_over() -> None:
 
 
 async def test_a_stream_that_is_cut_after_its_first_token_is_never_passed_off_as_finished() -> None:
-    one = bench(faults=[failing("cut", after_chunks=2, times=None)], sections=TWO)
+    one = bench(faults=[failing("cut", after_chunks=2, times=None)], sections={**TWO, "streams": {"rescue": "off"}})
     stream = one.bridge.stream(asking("two"), CONTEXT)
 
     with pytest.raises(StreamInterruptedError) as caught:
