@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from bridge.call_record import AttemptRecord, BudgetLedger, BudgetScope, CallContext, CallRecord, CallSink, Lease
+from bridge.budgets import BudgetLedger
+from bridge.call_record import AttemptRecord, BudgetScope, CallContext, CallRecord, CallSink, Lease
 from bridge.chat import ChatRequest, ChatResponse, JsonFormat, Message, StreamChunk, Usage
 from bridge.config import BridgeConfig
 from bridge.decision import Decision

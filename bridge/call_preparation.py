@@ -7,7 +7,7 @@ from bridge.attempt import AttemptRunner
 from bridge.budgets import scopes_of
 from bridge.caching.exact import ExactCache
 from bridge.call_log import CallLog
-from bridge.call_record import BudgetLedger, CallContext
+from bridge.call_record import CallContext
 from bridge.catalog.aliases import Aliases, Route
 from bridge.catalog.deployments import Deployment
 from bridge.catalog.prices import Prices
@@ -19,6 +19,7 @@ from bridge.errors import BudgetExceededError
 from bridge.escalation import cascade_of
 from bridge.identifiers import NewId
 from bridge.learning.quality import QualitySource
+from bridge.lease_pool import LeasePool
 from bridge.money import usd_number
 from bridge.reliability.failover import Failover
 from bridge.reliability.health_book import HealthBook
@@ -43,7 +44,7 @@ class Parts:
     runner: AttemptRunner
     cache: ExactCache
     quality: QualitySource
-    ledger: BudgetLedger | None
+    leases: LeasePool | None
     clock: Clock
     new_id: NewId
     rng: random.Random
@@ -108,7 +109,13 @@ class CallPreparation:
         log.alias = route.alias
         if request.response_format is not None and request.response_format.schema is not None:
             schema_problem(None, request.response_format.schema)
-        reservation = Reservation(self._parts.ledger, context.org_id, scopes_of(context, route.alias))
+        reservation = Reservation(
+            self._parts.leases,
+            context.org_id,
+            scopes_of(context, route.alias),
+            call_id=log.call_id,
+            started_at=log.started_at,
+        )
         ready = Ready(request, route, reservation)
         cached = await self._cached(ready, log)
         if cached is not None:

@@ -23,12 +23,24 @@ class BudgetScope:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """Money held for a call under one budget until the journal settles it."""
+    """What a call holds under one budget, out of a lease of its process, until the journal settles it."""
 
     id: str
+    """The process's lease; calls share it."""
     budget_id: str
     scope: BudgetScope
     amount_nano_usd: int
+
+
+@dataclass(frozen=True, slots=True)
+class CallHold:
+    """What a call holds, as it is written down before the call is dispatched: known even after a kill."""
+
+    call_id: str
+    org_id: str
+    scopes: tuple[BudgetScope, ...]
+    leases: tuple[Lease, ...]
+    started_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,30 +130,3 @@ class CallSink(Protocol):
     """Who stores call records. Called once per call, after its end, on the event loop: must not block for long."""
 
     def record(self, call: CallRecord) -> None: ...
-
-
-class BudgetLedger(Protocol):
-    """Who decides about money. SQL is the authority; an in-memory one serves tests.
-
-    A lease is taken before a call is dispatched, for its worst case. It ends in one of two ways: the journal's
-    drain settles it together with the call's ledger rows, or `give_back` returns it when nothing was dispatched.
-    """
-
-    async def lease(self, org_id: str, scopes: tuple[BudgetScope, ...], needed_nano_usd: int) -> tuple[Lease, ...]:
-        """Hold `needed_nano_usd` under every budget that covers one of `scopes`; empty when none does.
-
-        All or nothing. Raises BudgetExceededError.
-        """
-        ...
-
-    async def has_budget(self, org_id: str, scopes: tuple[BudgetScope, ...]) -> bool:
-        """Does a budget cover one of `scopes`? Then an unknown price is refused. May answer from a short cache."""
-        ...
-
-    async def renew(self, leases: tuple[Lease, ...]) -> None:
-        """Keep the leases alive for another minute."""
-        ...
-
-    async def give_back(self, leases: tuple[Lease, ...]) -> None:
-        """Return money of a call that was never dispatched. Idempotent."""
-        ...

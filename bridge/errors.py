@@ -6,6 +6,7 @@ BridgeError
 ├── UnknownModelError           the name is neither an alias nor a model of the catalogue
 ├── UnsupportedFeatureError     the model lacks what the request asks for
 ├── BudgetExceededError         the call would cross a spend cap
+├── BudgetUnavailableError      a spend cap applies, and whoever decides about it does not answer
 ├── SchemaViolationError        the answer does not validate, after the re-ask
 ├── DeadlineExceededError       the deadline over all attempts has passed
 ├── StreamInterruptedError      a stream died after its first token was relayed
@@ -98,6 +99,12 @@ class BudgetExceededError(BridgeError):
         self.scope = scope
         self.limit_nano_usd = limit_nano_usd
         self.left_nano_usd = left_nano_usd
+
+
+class BudgetUnavailableError(BridgeError):
+    """A budget applies, the money held ahead does not suffice, and the ledger does not answer. Try again later."""
+
+    error_class = "unavailable"
 
 
 class SchemaViolationError(BridgeError):

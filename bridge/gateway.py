@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bridge.attempt import AttemptRunner
+from bridge.budgets import BudgetLedger
 from bridge.caching.exact import ExactCache
 from bridge.call_log import CallLog
-from bridge.call_record import BudgetLedger, CallContext, CallRecord, CallSink, CallStatus
+from bridge.call_record import CallContext, CallRecord, CallSink, CallStatus
 from bridge.catalog.aliases import Aliases, AliasView
 from bridge.catalog.deployments import Deployments
 from bridge.catalog.entries import ModelEntry
@@ -24,6 +25,7 @@ from bridge.identifiers import NewId, new_id
 from bridge.insights import Insights
 from bridge.learning.arbitrage import Yardstick
 from bridge.learning.quality import PriorQuality, QualitySource
+from bridge.lease_pool import LeasePool
 from bridge.relay import RelayedStream
 from bridge.reliability.failover import Failover
 from bridge.reliability.health_book import HealthBook
@@ -78,6 +80,7 @@ class Bridge:
         self._catalog.alias_defaults()  # loads the prices now, not under the first call
         self._aliases = Aliases(config, self._catalog, self._deployments)
         self._prices = prices or Prices()
+        self._leases = None if ledger is None else LeasePool(ledger, clock, new_id)
         self._quality = quality or PriorQuality()
         self._insights = Insights(clock, self._yardstick)
         self._health = HealthBook(config.breaker, rng)
@@ -94,7 +97,7 @@ class Bridge:
                 runner=AttemptRunner(self._transports, self._prices, clock, new_id),
                 cache=ExactCache(state or MemoryStateStore(clock, max_entries=config.cache.max_entries), config.cache),
                 quality=self._quality,
-                ledger=ledger,
+                leases=self._leases,
                 clock=clock,
                 new_id=new_id,
                 rng=rng,
@@ -200,8 +203,15 @@ class Bridge:
             for name in self._config.providers
         )
 
+    async def return_idle_money(self, org_id: str | None = None) -> None:
+        """Give back what this process holds of budgets (of one organisation, or of all) and no call needs."""
+        if self._leases is not None:
+            await self._leases.return_idle(org_id)
+
     async def aclose(self) -> None:
         """Close every connection. Calls that are still under way fail."""
+        if self._leases is not None:
+            await self._leases.aclose()
         for transport in self._transports.values():
             await transport.aclose()
 
@@ -235,6 +245,8 @@ class Bridge:
                 sink.record(record)
             except Exception:
                 logger.exception("call_sink.failed", extra={"call_id": record.call_id, "sink": type(sink).__name__})
+        if self._leases is not None:
+            self._leases.settle(record)
         return record
 
 

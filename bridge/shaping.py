@@ -5,12 +5,12 @@ from dataclasses import MISSING, fields, replace
 from datetime import datetime
 from typing import Any
 
-from bridge.budgets import attempt_bound_nano_usd
 from bridge.catalog.deployments import Deployment
 from bridge.catalog.prices import Prices
 from bridge.chat import ChatRequest
 from bridge.providers.adapter import chat_adapter
 from bridge.structured_output import shaped_for
+from bridge.worst_case import attempt_bound_nano_usd
 
 
 def shaped(request: ChatRequest, target: Deployment, may_drop: Collection[str] = frozenset[str]()) -> ChatRequest:

@@ -152,6 +152,7 @@ _LOWER: Mapping[type[Exception], tuple[int, str]] = {
     bridge_errors.UnknownModelError: (404, "unknown_model"),
     bridge_errors.UnsupportedFeatureError: (422, "unsupported_feature"),
     bridge_errors.BudgetExceededError: (402, "budget_exceeded"),
+    bridge_errors.BudgetUnavailableError: (503, "budget_unavailable"),
     bridge_errors.SchemaViolationError: (502, "schema_violation"),
     bridge_errors.DeadlineExceededError: (504, "deadline_exceeded"),
     bridge_errors.StreamInterruptedError: (502, "stream_interrupted"),

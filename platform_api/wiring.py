@@ -203,8 +203,9 @@ def _joined(
     config = BridgeConfig.parse(settings.bridge)
     writer_id = new_id()
     root = settings.home / "journal"
-    drain = UsageDrain(database, Journal(root, writer_id), root, clock)
-    ledger = SqlBudgetLedger(database, clock, writer_id)
+    journal = Journal(root, writer_id)
+    drain = UsageDrain(database, journal, root, clock)
+    ledger = SqlBudgetLedger(database, clock, writer_id, journal)
     sinks: list[CallSink] = [drain] if metrics is None else [drain, metrics.calls]
     bridge = Bridge(config, sinks=sinks, ledger=ledger, clock=clock)
     compiler = FlowCompiler(FlowTexts(database), BridgeNames(bridge, tries=config.retry.max_per_target))

@@ -6,23 +6,31 @@ numbers: the worst case, an upper bound that may be reserved, and the expected c
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import ROUND_CEILING, Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
 from genai_prices.types import ModelPrice, TieredPrices
 from genai_prices.types import Usage as PricedTokens
 
 from bridge.call_record import PriceRef
 from bridge.catalog import genai_data
+from bridge.catalog.dearest_rates import (
+    FREE,
+    TOKENS_PER_MTOK,
+    Rates,
+    RateTable,
+    rate_table,
+    rates_of,
+    reachable,
+)
 from bridge.catalog.deployments import Deployment
 from bridge.catalog.entries import ModelEntry, PriceOverride
 from bridge.chat import Usage
 from bridge.money import NANO_PER_USD, Usd, to_nano_usd
 
-TOKENS_PER_MTOK = 1_000_000
 HORIZON = timedelta(hours=1)
 """A call that starts now is billed at a price that holds within this time."""
-INPUT_KEYS = ("input_mtok", "cache_read_mtok", "cache_write_mtok", "input_image_mtok")
-OUTPUT_KEYS = ("output_mtok", "output_reasoning_mtok", "output_citation_mtok")
+RATES_LAST = timedelta(minutes=30)
+"""How long the dearest rates are remembered: they already hold for the coming hour."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +62,11 @@ class Prices:
 
     def __init__(self) -> None:
         self._row_ids: dict[int, tuple[ModelPrice, str]] = {}
+        self._dearest: dict[tuple[str, str, bool], RateTable] = {}
 
     def cost(self, priced: ModelEntry | Deployment, usage: Usage, at: datetime) -> PricedUsage:
         """What `usage` costs at `at`, rounded half-even to one nano-dollar."""
-        entry = _entry_of(priced)
+        entry, usage = _entry_of(priced), usage.billed
         if entry.price_override is not None:
             return _by_override(entry.price_override, usage)
         if entry.is_free:
@@ -72,6 +81,7 @@ class Prices:
         """The cost that `usage` had under a recorded price row; None when this version of the data lacks the row."""
         if ref.row.startswith("free|"):
             return 0
+        usage = usage.billed
         override = PriceOverride.from_row(ref.row, ref.data_version)
         if override is not None:
             return _by_override(override, usage).nano_usd
@@ -79,18 +89,43 @@ class Prices:
         return None if row is None else to_nano_usd(row.prices.calc_price(_tokens(usage))["total_price"])
 
     def worst_case_nano_usd(
-        self, priced: ModelEntry | Deployment, request_bytes: int, max_output_tokens: int, at: datetime
+        self,
+        priced: ModelEntry | Deployment,
+        request_bytes: int,
+        max_output_tokens: int,
+        at: datetime,
+        *,
+        has_media: bool = True,
     ) -> int | None:
         """An upper bound of one attempt's cost: a token is at least one byte, at the dearest price that may apply.
 
-        `request_bytes` already holds the allowances per message and image. Rounded up. None: the price is unknown.
+        `request_bytes` already holds the allowances per message and image; without media their prices do not apply.
+        Rounded up. None: the price is unknown.
         """
-        entry = _entry_of(priced)
-        rates = self._dearest(entry, request_bytes, at)
+        rates = self._dearest_rates(_entry_of(priced), request_bytes, at, has_media=has_media)
         if rates is None:
             return None
         amount = rates.input_usd * request_bytes + rates.output_usd * max_output_tokens + rates.request_usd
         return int((amount * NANO_PER_USD).to_integral_value(rounding=ROUND_CEILING))
+
+    def affordable_output_tokens(
+        self,
+        priced: ModelEntry | Deployment,
+        request_bytes: int,
+        left_nano_usd: int,
+        at: datetime,
+        *,
+        has_media: bool = True,
+    ) -> int | None:
+        """The most output tokens with which the worst case is still within what is left; negative: not even the input.
+
+        None: the price is unknown, or output costs nothing.
+        """
+        rates = self._dearest_rates(_entry_of(priced), request_bytes, at, has_media=has_media)
+        if rates is None or rates.output_usd == 0:
+            return None
+        for_output = Decimal(left_nano_usd) / NANO_PER_USD - rates.input_usd * request_bytes - rates.request_usd
+        return int((for_output / rates.output_usd).to_integral_value(rounding=ROUND_FLOOR))
 
     def expected_nano_usd(
         self, priced: ModelEntry | Deployment, input_tokens: int, output_tokens: int, at: datetime
@@ -104,7 +139,7 @@ class Prices:
         row = self._row(entry, at)
         if row is None or not _covers(row.prices, Usage(input_tokens, output_tokens), row.model):
             return None
-        rates = _row_rates(row.prices, input_tokens, ("input_mtok",), ("output_mtok",))
+        rates = rates_of(row.prices, input_tokens, input_keys=("input_mtok",), output_keys=("output_mtok",))
         amount = rates.input_usd * input_tokens + rates.output_usd * output_tokens + rates.request_usd
         return to_nano_usd(amount)
 
@@ -123,10 +158,10 @@ class Prices:
             return None
         prices = row.prices
         return ExpectedRates(
-            float(_reachable(prices.input_mtok, input_tokens)),
-            float(_reachable(prices.output_mtok, input_tokens)),
-            None if prices.cache_read_mtok is None else float(_reachable(prices.cache_read_mtok, input_tokens)),
-            float(_highest(prices, ("requests_kcount",), input_tokens)) / 1000,
+            float(reachable(prices.input_mtok, input_tokens)),
+            float(reachable(prices.output_mtok, input_tokens)),
+            None if prices.cache_read_mtok is None else float(reachable(prices.cache_read_mtok, input_tokens)),
+            float(reachable(prices.requests_kcount, input_tokens)) / 1000,
             _first_tier(prices),
         )
 
@@ -143,29 +178,22 @@ class Prices:
             known = self._row_ids[id(row.prices)] = (row.prices, row.id)
         return known[1]
 
-    def _dearest(self, entry: ModelEntry, input_tokens: int, at: datetime) -> "_Rates | None":
+    def _dearest_rates(self, entry: ModelEntry, input_tokens: int, at: datetime, *, has_media: bool) -> Rates | None:
         if entry.price_override is not None:
             return _override_rates(entry.price_override)
         if entry.is_free:
-            return _Rates(Decimal(0), Decimal(0), Decimal(0))
-        rows = [row for moment in (at, at + HORIZON) if (row := self._row(entry, moment)) is not None]
-        if not rows or not all(_covers(row.prices, Usage(1, 1), row.model) for row in rows):
+            return FREE
+        if entry.prices_of is None:
             return None
-        rates = [_row_rates(row.prices, input_tokens, INPUT_KEYS, OUTPUT_KEYS) for row in rows]
-        return _Rates(
-            max(rate.input_usd for rate in rates),
-            max(rate.output_usd for rate in rates),
-            max(rate.request_usd for rate in rates),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class _Rates:
-    """Dollars per token and per request."""
-
-    input_usd: Usd
-    output_usd: Usd
-    request_usd: Usd
+        key = (entry.prices_of, entry.model_id, has_media)
+        table = self._dearest.get(key)
+        if table is None or not table.good_from <= at < table.good_until:
+            rows = [row for moment in (at, at + HORIZON) if (row := self._row(entry, moment)) is not None]
+            if not rows or not all(_covers(row.prices, Usage(1, 1), row.model) for row in rows):
+                return None
+            prices = tuple(row.prices for row in rows)
+            table = self._dearest[key] = rate_table(prices, at=at, lasts=RATES_LAST, has_media=has_media)
+        return table.rates(input_tokens)
 
 
 def _entry_of(priced: ModelEntry | Deployment) -> ModelEntry:
@@ -210,42 +238,19 @@ def _by_override(override: PriceOverride, usage: Usage) -> PricedUsage:
     return PricedUsage(to_nano_usd(total / TOKENS_PER_MTOK), PriceRef(override.row, override.origin))
 
 
-def _override_rates(override: PriceOverride) -> _Rates:
+def _override_rates(override: PriceOverride) -> Rates:
     dearest = max(
         override.input_usd_per_mtok,
         _or(override.cache_read_usd_per_mtok, Decimal(0)),
         _or(override.cache_write_usd_per_mtok, Decimal(0)),
     )
-    return _Rates(dearest / TOKENS_PER_MTOK, override.output_usd_per_mtok / TOKENS_PER_MTOK, Decimal(0))
-
-
-def _row_rates(
-    prices: ModelPrice, input_tokens: int, input_keys: tuple[str, ...], output_keys: tuple[str, ...]
-) -> _Rates:
-    return _Rates(
-        _highest(prices, input_keys, input_tokens) / TOKENS_PER_MTOK,
-        _highest(prices, output_keys, input_tokens) / TOKENS_PER_MTOK,
-        _highest(prices, ("requests_kcount",), input_tokens) / 1000,
-    )
-
-
-def _highest(prices: ModelPrice, keys: tuple[str, ...], input_tokens: int) -> Usd:
-    return max((_reachable(getattr(prices, key), input_tokens) for key in keys), default=Decimal(0))
+    return Rates(dearest / TOKENS_PER_MTOK, override.output_usd_per_mtok / TOKENS_PER_MTOK)
 
 
 def _first_tier(prices: ModelPrice) -> int | None:
     tiered = [getattr(prices, key) for key in ("input_mtok", "output_mtok", "cache_read_mtok")]
     starts = [tier.start for price in tiered if isinstance(price, TieredPrices) for tier in price.tiers]
     return min(starts, default=None)
-
-
-def _reachable(price: Decimal | TieredPrices | None, input_tokens: int) -> Usd:
-    """The dearest tier that a request of at most `input_tokens` can come to."""
-    if price is None:
-        return Decimal(0)
-    if isinstance(price, TieredPrices):
-        return max([price.base, *(tier.price for tier in price.tiers if tier.start < input_tokens)])
-    return price
 
 
 def _or(price: Usd | None, otherwise: Usd) -> Usd:

@@ -28,9 +28,28 @@ class PriceSchedule(Prices):
         return super().cost(self.entry_at(priced, at), usage, at)
 
     def worst_case_nano_usd(
-        self, priced: ModelEntry | Deployment, request_bytes: int, max_output_tokens: int, at: datetime
+        self,
+        priced: ModelEntry | Deployment,
+        request_bytes: int,
+        max_output_tokens: int,
+        at: datetime,
+        *,
+        has_media: bool = True,
     ) -> int | None:
-        return super().worst_case_nano_usd(self.entry_at(priced, at), request_bytes, max_output_tokens, at)
+        entry = self.entry_at(priced, at)
+        return super().worst_case_nano_usd(entry, request_bytes, max_output_tokens, at, has_media=has_media)
+
+    def affordable_output_tokens(
+        self,
+        priced: ModelEntry | Deployment,
+        request_bytes: int,
+        left_nano_usd: int,
+        at: datetime,
+        *,
+        has_media: bool = True,
+    ) -> int | None:
+        entry = self.entry_at(priced, at)
+        return super().affordable_output_tokens(entry, request_bytes, left_nano_usd, at, has_media=has_media)
 
     def expected_nano_usd(
         self, priced: ModelEntry | Deployment, input_tokens: int, output_tokens: int, at: datetime

@@ -1,16 +1,17 @@
 """Queries of budgets: windows are changed by conditional updates only, always in the order of budget ids."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 from typing import cast
 from uuid import UUID
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from bridge.budget_periods import Period
 from bridge.call_record import BudgetScope, ScopeKind
-from platform_api.budgets.windows import Period
+from platform_api.database.tables.identity import OrganizationRow
 from platform_api.database.tables.usage import BudgetLeaseRow, BudgetRow, BudgetWindowRow, CallRow, LedgerRow
 from platform_api.database.upserts import insert_missing
 
@@ -24,6 +25,22 @@ class Spent:
 
     held_nano_usd: int = 0
     settled_nano_usd: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class WindowFacts:
+    """A window beside the limit of its budget. One that is not open yet has no row."""
+
+    limit_nano_usd: int
+    held_nano_usd: int
+    settled_nano_usd: int
+    recalls: int
+    is_open: bool
+
+    @property
+    def left_nano_usd(self) -> int:
+        """What may still be held; negative after a limit was lowered."""
+        return self.limit_nano_usd - self.held_nano_usd - self.settled_nano_usd
 
 
 def scope_of(budget: BudgetRow) -> BudgetScope:
@@ -61,10 +78,45 @@ class BudgetRepository:
         )
         return await self._db.scalar(query)
 
-    async def limit(self, org_id: UUID, budget_id: UUID) -> int | None:
-        """The limit as it stands now; None when the budget is gone."""
-        query = select(BudgetRow.limit_nano_usd).where(BudgetRow.org_id == org_id, BudgetRow.id == budget_id)
-        return await self._db.scalar(query)
+    async def facts(self, org_id: UUID, keys: Set[WindowKey]) -> dict[WindowKey, WindowFacts]:
+        """Limit and state of the windows; a budget that is gone is missing."""
+        window = BudgetWindowRow
+        query = select(BudgetRow.id, BudgetRow.limit_nano_usd).where(
+            BudgetRow.org_id == org_id, BudgetRow.id.in_({budget_id for budget_id, _ in keys})
+        )
+        limits = {row[0]: row[1] for row in (await self._db.execute(query)).all()}
+        opened = select(
+            window.budget_id, window.starts_at, window.held_nano_usd, window.settled_nano_usd, window.recalls
+        ).where(window.org_id == org_id, window.budget_id.in_(set(limits)))
+        found = {(row[0], row[1]): row for row in (await self._db.execute(opened)).all()}
+        return {
+            key: WindowFacts(limits[key[0]], row[2], row[3], row[4], is_open=True)
+            if (row := found.get(key)) is not None
+            else WindowFacts(limits[key[0]], 0, 0, 0, is_open=False)
+            for key in keys
+            if key[0] in limits
+        }
+
+    async def held_by_others(self, org_id: UUID, key: WindowKey, writer_id: str) -> int:
+        """What processes other than `writer_id` hold of a window."""
+        query = select(func.coalesce(func.sum(BudgetLeaseRow.amount_nano_usd), 0)).where(
+            BudgetLeaseRow.org_id == org_id,
+            BudgetLeaseRow.budget_id == key[0],
+            BudgetLeaseRow.starts_at == key[1],
+            BudgetLeaseRow.writer_id != writer_id,
+        )
+        return int(await self._db.scalar(query) or 0)
+
+    async def recall(self, org_id: UUID, key: WindowKey | None = None, *, budget_id: UUID | None = None) -> None:
+        """Ask all who hold money of a window, or of all windows of a budget, to give back what is idle."""
+        windows = update(BudgetWindowRow).where(BudgetWindowRow.org_id == org_id)
+        if key is not None:
+            windows = windows.where(BudgetWindowRow.budget_id == key[0], BudgetWindowRow.starts_at == key[1])
+        else:
+            windows = windows.where(BudgetWindowRow.budget_id == budget_id)
+        await self._db.execute(
+            windows.values(recalls=BudgetWindowRow.recalls + 1).execution_options(synchronize_session=False)
+        )
 
     async def spent(self, org_id: UUID, keys: Iterable[WindowKey]) -> dict[WindowKey, Spent]:
         """What those windows hold; a window without a row holds nothing."""
@@ -107,6 +159,7 @@ class BudgetRepository:
             "starts_at": key[1],
             "held_nano_usd": 0,
             "settled_nano_usd": settled_nano_usd,
+            "recalls": 0,
         }
         await insert_missing(self._db, BudgetWindowRow, record)
 
@@ -129,18 +182,9 @@ class BudgetRepository:
                 .execution_options(synchronize_session=False)
             )
 
-    async def take_leases(self, lease_ids: Iterable[UUID]) -> Sequence[BudgetLeaseRow]:
-        """End leases; each is returned to one caller only, however many ask."""
-        statement = delete(BudgetLeaseRow).where(BudgetLeaseRow.id.in_(list(lease_ids))).returning(BudgetLeaseRow)
-        return (await self._db.scalars(statement.execution_options(synchronize_session=False))).all()
-
-    async def take_leases_of(self, writer_id: str, *, before: datetime | None = None) -> Sequence[BudgetLeaseRow]:
-        """End the leases of a process, or those of them that ran out before a moment."""
-        statement = delete(BudgetLeaseRow).where(BudgetLeaseRow.writer_id == writer_id)
-        if before is not None:
-            statement = statement.where(BudgetLeaseRow.expires_at < before)
-        statement = statement.returning(BudgetLeaseRow).execution_options(synchronize_session=False)
-        return (await self._db.scalars(statement)).all()
+    async def stop_the_drain(self, org_id: UUID) -> None:
+        """Until this transaction ends nothing is added to the organisation's ledger, so that its sum holds."""
+        await self._db.execute(select(OrganizationRow.id).where(OrganizationRow.id == org_id).with_for_update())
 
     async def already_spent(self, org_id: UUID, scope: BudgetScope, since: datetime) -> int:
         """What the ledger holds for a scope since then: where a new budget starts."""

@@ -23,7 +23,7 @@ class NewBudget(BaseModel):
 
 
 class BudgetItem(BaseModel):
-    """A budget and its present window. `held_usd` is reserved by calls in flight."""
+    """A budget and its present window. `held_usd` is set aside: for calls in flight, and by processes for the next."""
 
     budget_id: str
     scope: Scope

@@ -7,12 +7,12 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from bridge.budget_periods import Period, window_start
 from bridge.call_record import BudgetScope, ScopeKind
 from bridge.identifiers import NewId
 from bridge.money import Usd, to_nano_usd, usd_number
 from platform_api.budgets.repository import BudgetRepository, Spent, period_of, scope_of
 from platform_api.budgets.schemas import BudgetItem, NewBudget, Scope
-from platform_api.budgets.windows import Period, window_start
 from platform_api.database.tables.usage import BudgetRow
 from platform_api.errors import FieldProblem, InvalidError, NotFoundError
 
@@ -39,7 +39,9 @@ async def set_limit(
     budget = await budgets.find_on(org_id, scope, period)
     if budget is not None:
         budget.limit_nano_usd = limit_nano_usd
+        await budgets.recall(org_id, budget_id=budget.id)
         return budget
+    await budgets.stop_the_drain(org_id)
     budget = BudgetRow(
         id=UUID(new_id()),
         org_id=org_id,

@@ -38,6 +38,25 @@ async def insert_or_replace(db: AsyncSession, row: type[DeclarativeBase], record
     await db.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed), list(records))
 
 
+async def insert_or_add(
+    db: AsyncSession,
+    row: type[DeclarativeBase],
+    records: Sequence[Record],
+    *,
+    add: Sequence[str],
+    replace: Sequence[str],
+) -> None:
+    """Insert the records; where the primary key exists, columns of `add` grow and those of `replace` are replaced."""
+    if not records:
+        return
+    table = _table(row)
+    statement = _insert(db, row)
+    changed = {name: table.c[name] + statement.excluded[name] for name in add}
+    changed |= {name: statement.excluded[name] for name in replace}
+    keys = [column.name for column in table.primary_key.columns]
+    await db.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed), list(records))
+
+
 def storable(value: Any) -> Any:  # any JSON value, as nodes and models produce them
     """The value as plain JSON types that both databases accept: no NUL in text, no NaN or infinity."""
     if isinstance(value, str):

@@ -1,15 +1,16 @@
 """Journalled calls as rows of `calls` and `ledger`. Pure mapping."""
 
+from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
 import msgspec
 
 from bridge.budgets import scopes_of
-from bridge.call_record import AttemptRecord
-from platform_api.budgets.settlement import LostHold, SpentCall
+from bridge.call_record import AttemptRecord, Lease
+from platform_api.budgets.settlement import HeldShare, SpentCall
 from platform_api.database.upserts import storable
-from platform_api.usage.journal import StoredCall
+from platform_api.usage.journal import StoredCall, StoredHold
 
 Record = dict[str, Any]
 
@@ -76,30 +77,49 @@ def ledger_record(call: StoredCall, position: int, attempt: AttemptRecord) -> Re
 
 
 def spent_call(call: StoredCall) -> SpentCall:
-    """What the call means to budgets. An attempt of unknown price counts as nothing: budgeted calls refuse those."""
+    """What the call means to budgets. Without a price it counts at what was held for it, else as nothing."""
+    costs = [attempt.cost_nano_usd for attempt in call.attempts]
+    is_unknown = bool(call.leases) and None in costs
     return SpentCall(
         org_id=UUID(call.context.org_id),
         scopes=scopes_of(call.context, call.alias),
-        cost_nano_usd=sum(attempt.cost_nano_usd or 0 for attempt in call.attempts),
+        cost_nano_usd=None if is_unknown else sum(cost or 0 for cost in costs),
         started_at=call.started_at,
-        lease_ids=tuple(UUID(lease.id) for lease in call.leases),
+        shares=_shares(call.leases),
     )
 
 
-def lost_records(hold: LostHold) -> tuple[Record, Record]:
-    """A call and its attempt of which only the reservation is known."""
+def lost_call(hold: StoredHold) -> SpentCall:
+    """A call of which only the hold is known: all of it is spent."""
+    return SpentCall(
+        org_id=UUID(hold.org_id),
+        scopes=hold.scopes,
+        cost_nano_usd=None,
+        started_at=hold.started_at,
+        shares=_shares(hold.leases),
+    )
+
+
+def _shares(leases: Iterable[Lease]) -> tuple[HeldShare, ...]:
+    return tuple(HeldShare(UUID(lease.id), lease.amount_nano_usd) for lease in leases)
+
+
+def lost_records(hold: StoredHold) -> tuple[Record, Record]:
+    """A call and its attempt of which only the hold is known."""
+    call_id, org_id = UUID(hold.call_id), UUID(hold.org_id)
+    scopes = {scope.kind: scope.id for scope in hold.scopes}
     call: Record = {
-        "id": hold.id,
-        "org_id": hold.org_id,
-        "key_id": _id(hold.scopes.get("key")),
+        "id": call_id,
+        "org_id": org_id,
+        "key_id": _id(scopes.get("key")),
         "user_id": None,
-        "run_id": _id(hold.scopes.get("run")),
+        "run_id": _id(scopes.get("run")),
         "step_path": None,
-        "flow": hold.scopes.get("flow"),
+        "flow": scopes.get("flow"),
         "task": None,
         "request_id": None,
-        "requested": hold.scopes.get("alias", "unknown"),
-        "alias": hold.scopes.get("alias"),
+        "requested": scopes.get("alias", "unknown"),
+        "alias": scopes.get("alias"),
         "decision": None,
         "status": "failed",
         "cache": "off",
@@ -107,13 +127,13 @@ def lost_records(hold: LostHold) -> tuple[Record, Record]:
         "error_class": "internal",
         "error_message": LOST,
         "re_asks": 0,
-        "started_at": hold.at,
-        "finished_at": hold.at,
+        "started_at": hold.started_at,
+        "finished_at": hold.started_at,
     }
     attempt: Record = {
-        "attempt_id": hold.id,
-        "org_id": hold.org_id,
-        "call_id": hold.id,
+        "attempt_id": UUID(hold.call_id),
+        "org_id": UUID(hold.org_id),
+        "call_id": UUID(hold.call_id),
         "position": 0,
         "deployment": "unknown",
         "provider": "unknown",
@@ -128,12 +148,12 @@ def lost_records(hold: LostHold) -> tuple[Record, Record]:
         "output_tokens": 0,
         "price_row": None,
         "price_data_version": None,
-        "cost_nano_usd": hold.amount_nano_usd,
+        "cost_nano_usd": max((lease.amount_nano_usd for lease in hold.leases), default=0),
         "provider_cost_nano_usd": None,
         "is_estimated": True,
         "duration_ms": 0.0,
         "ttft_ms": None,
-        "at": hold.at,
+        "at": hold.started_at,
         "corrects": None,
     }
     return call, attempt

@@ -1,16 +1,16 @@
 """From the journal into the database, in batches: calls, ledger rows and budgets in one transaction, exactly once.
 
 A call that is in `calls` already is passed over, so reading a segment twice does no harm. Journals of dead processes
-are drained by whoever finds them; only then is what those processes still held counted.
+are drained by whoever finds them; only then are calls that were cut off counted, at what was held for them, and the
+leases of those processes freed. A segment stays on disk while it holds the hold of a call that is not over.
 """
 
 import asyncio
 import logging
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -20,16 +20,18 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from bridge.call_record import CallRecord
 from bridge.clock import Clock
-from platform_api.budgets.settlement import SpentCall, release_expired, settle, settle_lost
+from platform_api.budgets.settlement import SpentCall, end_leases, settle
 from platform_api.database.session import Database
 from platform_api.database.tables.identity import OrganizationRow
 from platform_api.database.tables.usage import CallRow, JournalWriterRow, LedgerRow
 from platform_api.database.upserts import insert_missing
-from platform_api.usage.call_rows import Record, call_record, ledger_record, lost_records, spent_call
+from platform_api.usage.call_rows import Record, call_record, ledger_record, lost_call, lost_records, spent_call
 from platform_api.usage.journal import (
     Journal,
+    StoredCall,
+    StoredHold,
     dead_writers,
-    decode_call,
+    decode_frame,
     encode_frame,
     read_frames,
     segments,
@@ -43,7 +45,6 @@ GATHER_S = 0.1
 RETRY_S = 2.0
 LOOK_AROUND_S = 30.0
 """How often journals of dead processes are looked for."""
-FORGOTTEN = timedelta(minutes=15)
 REJECTED = "rejected"
 
 
@@ -56,6 +57,8 @@ class UsageDrain:
         self._root = root
         self._clock = clock
         self._offsets: dict[Path, int] = {}
+        self._holds: dict[Path, dict[str, _OpenHold]] = {}
+        """By journal and call: what calls hold that are not over, as far as was read."""
         self._draining = asyncio.Lock()
         self._is_behind = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -105,8 +108,7 @@ class UsageDrain:
             await self.flush()
             self._journal.rotate()
             await self.flush()
-            await self._close_writer(self._journal.writer_id)
-            _remove(self._journal.folder)
+            await self._close_writer(self._journal.writer_id, self._journal.folder)
         except Exception:  # the journal stays on disk and is drained at the next start
             log.warning("usage_journal_left", exc_info=True, extra={"writer_id": self._journal.writer_id})
         finally:
@@ -139,64 +141,97 @@ class UsageDrain:
             await asyncio.sleep(LOOK_AROUND_S)
             try:
                 await self.drain_dead()
-                await self._release_forgotten()
             except Exception:  # the database is away; next time
                 log.warning("usage_look_around_failed", exc_info=True)
-
-    async def _release_forgotten(self) -> None:
-        async with self._draining, self._sessions() as db:
-            before = self._clock.now() - FORGOTTEN
-            n_leases = await release_expired(db, self._journal.writer_id, before=before)
-        if n_leases:
-            log.error("budget_leases_without_record", extra={"leases": n_leases})
 
     async def _drain_dead_writer(self, writer_id: str) -> None:
         folder = self._root / writer_id
         log.info("usage_journal_taken_over", extra={"writer_id": writer_id, "segments": len(segments(folder))})
         await self._drain_folder(folder, None)
-        await self._close_writer(writer_id)
-        _remove(folder)
+        await self._close_writer(writer_id, folder)
 
-    async def _close_writer(self, writer_id: str) -> None:
+    async def _close_writer(self, writer_id: str, folder: Path) -> None:
+        """Count the calls that were cut off, free the leases, and remove the journal: all is in the database."""
         async with self._sessions() as db:
-            for hold in await settle_lost(db, writer_id):
-                call, attempt = lost_records(hold)
-                await db.execute(insert(CallRow), [call])
-                await db.execute(insert(LedgerRow), [attempt])
-                log.error("call_outcome_lost", extra={"hold_id": str(hold.id), "nano_usd": hold.amount_nano_usd})
+            await self._store_lost(db, [one.hold for one in self._holds.get(folder, {}).values()])
+            await end_leases(db, writer_id)
             await db.execute(
                 update(JournalWriterRow)
                 .where(JournalWriterRow.id == writer_id)
                 .values(closed_at=self._clock.now())
                 .execution_options(synchronize_session=False)
             )
+        self._holds.pop(folder, None)
+        self._remove(folder)
+
+    async def _store_lost(self, db: AsyncSession, holds: Sequence[StoredHold]) -> None:
+        ids = [UUID(hold.call_id) for hold in holds]
+        known = set((await db.scalars(select(CallRow.id).where(CallRow.id.in_(ids)))).all())
+        lost = [hold for hold in holds if UUID(hold.call_id) not in known]
+        orgs = await _organizations(db, {UUID(hold.org_id) for hold in lost})
+        lost = [hold for hold in lost if UUID(hold.org_id) in orgs]
+        for hold in lost:
+            call, attempt = lost_records(hold)
+            await db.execute(insert(CallRow), [call])
+            await db.execute(insert(LedgerRow), [attempt])
+            log.error("call_outcome_lost", extra={"call_id": hold.call_id, "nano_usd": attempt["cost_nano_usd"]})
+        await settle(db, [lost_call(hold) for hold in lost])
 
     async def _drain_folder(self, folder: Path, open_segment: Path | None) -> None:
+        """Store what is new. Segments that nothing is written to any more, and no open hold is in, are removed."""
         for path in segments(folder):
-            while True:
-                frames = await asyncio.to_thread(read_frames, path, self._offsets.get(path, 0), max_frames=BATCH)
-                if frames.payloads:
-                    await self._store(frames.payloads)
-                self._offsets[path] = frames.next_offset
-                if len(frames.payloads) < BATCH:
-                    break
-            if path != open_segment:
-                if frames.is_torn:
-                    log.warning("usage_journal_torn", extra={"segment": str(path), "offset": frames.next_offset})
-                path.unlink()
-                self._offsets.pop(path, None)
+            torn_at = await self._drain_segment(folder, path)
+            if torn_at is not None and path != open_segment:
+                log.warning("usage_journal_torn", extra={"segment": str(path), "offset": torn_at})
+        needed = {one.segment for one in self._holds.get(folder, {}).values()}
+        for path in segments(folder):
+            if path != open_segment and path in self._offsets and path not in needed:
+                self._forget(path)
 
-    async def _store(self, payloads: Sequence[bytes]) -> None:
+    async def _drain_segment(self, folder: Path, path: Path) -> int | None:
+        """Store what is new in it; where its last, torn frame begins, if there is one."""
+        while True:
+            frames = await asyncio.to_thread(read_frames, path, self._offsets.get(path, 0), max_frames=BATCH)
+            if frames.payloads:
+                await self._store(folder, path, frames.payloads)
+            self._offsets[path] = frames.next_offset
+            if len(frames.payloads) < BATCH:
+                return frames.next_offset if frames.is_torn else None
+
+    def _remove(self, folder: Path) -> None:
+        for path in segments(folder):
+            self._forget(path)
+        (folder / "lock").unlink(missing_ok=True)
+        folder.rmdir()
+
+    def _forget(self, path: Path) -> None:
+        path.unlink()
+        self._offsets.pop(path, None)
+
+    async def _store(self, folder: Path, path: Path, payloads: Sequence[bytes]) -> None:
         pending: dict[UUID, _Pending] = {}
+        holds: dict[str, _OpenHold] = {}
+        ended: set[str] = set()
         for payload in payloads:
             try:
-                call = _pending(payload)
+                frame = decode_frame(payload)
+                if isinstance(frame, StoredHold):
+                    holds[frame.call_id] = _OpenHold(frame, path)
+                    continue
+                call = _pending(payload, frame)
             except (msgspec.MsgspecError, ValueError) as error:
                 self._reject(payload, str(error))
             else:
                 pending[call.row["id"]] = call
+                ended.add(frame.call_id)
+        if pending:
+            await self._store_calls(list(pending.values()))
+        still = {**self._holds.get(folder, {}), **holds}
+        self._holds[folder] = {call_id: one for call_id, one in still.items() if call_id not in ended}
+
+    async def _store_calls(self, calls: Sequence["_Pending"]) -> None:
         async with self._sessions() as db:
-            fresh = await self._fresh(db, list(pending.values()))
+            fresh = await self._fresh(db, calls)
             if fresh:
                 await db.execute(insert(CallRow), [call.row for call in fresh])
                 ledger = [attempt for call in fresh for attempt in call.attempts]
@@ -206,9 +241,9 @@ class UsageDrain:
 
     async def _fresh(self, db: AsyncSession, calls: Sequence["_Pending"]) -> list["_Pending"]:
         """The calls that are not stored yet and whose organisation exists."""
-        ids, org_ids = [call.row["id"] for call in calls], {call.spent.org_id for call in calls}
+        ids = [call.row["id"] for call in calls]
         known = set((await db.scalars(select(CallRow.id).where(CallRow.id.in_(ids)))).all())
-        orgs = set((await db.scalars(select(OrganizationRow.id).where(OrganizationRow.id.in_(org_ids)))).all())
+        orgs = await _organizations(db, {call.spent.org_id for call in calls})
         for call in calls:
             if call.spent.org_id not in orgs:
                 self._reject(call.payload, f"there is no organization {call.spent.org_id}")
@@ -233,15 +268,20 @@ class _Pending:
     spent: SpentCall
 
 
-def _pending(payload: bytes) -> _Pending:
-    """Raises MsgspecError or ValueError when the payload is no call, or an id is none."""
-    call = decode_call(payload)
+@dataclass(frozen=True, slots=True)
+class _OpenHold:
+    """What a call holds that is not over, and the segment that says so."""
+
+    hold: StoredHold
+    segment: Path
+
+
+def _pending(payload: bytes, call: StoredCall) -> _Pending:
+    """Raises ValueError when an id is none."""
     attempts = [ledger_record(call, position, attempt) for position, attempt in enumerate(call.attempts)]
     return _Pending(payload, call_record(call), attempts, spent_call(call))
 
 
-def _remove(folder: Path) -> None:
-    """Remove a drained journal; one that still holds a segment stays."""
-    if not segments(folder):
-        (folder / "lock").unlink(missing_ok=True)
-        folder.rmdir()
+async def _organizations(db: AsyncSession, org_ids: Collection[UUID]) -> set[UUID]:
+    """Those that exist."""
+    return set((await db.scalars(select(OrganizationRow.id).where(OrganizationRow.id.in_(org_ids)))).all())

@@ -3,10 +3,12 @@
 Every process appends to a folder of its own under the journal root:
 
     <root>/<writer id>/lock           held (flock) while the process lives: whoever can take it knows it is dead
-    <root>/<writer id>/00000001.log   segments of frames: length, CRC-32, JSON of one CallRecord
+    <root>/<writer id>/00000001.log   segments of frames: length, CRC-32, JSON
 
-A record is one `write`, so after `kill -9` a segment is whole up to at most one torn frame at its end. Segments are
-deleted by the drain (platform_api/usage/drain.py) once they are closed and stored.
+A frame is a CallRecord, written when a call is over, or a CallHold, written before a call under a budget is dispatched:
+a hold without a record is a call that a kill cut off. A frame is one `write`, so after `kill -9` a segment is whole up
+to at most one torn frame at its end. Segments are deleted by the drain (platform_api/usage/drain.py) once they are
+closed and stored.
 """
 
 import fcntl
@@ -23,7 +25,16 @@ from pathlib import Path
 
 import msgspec
 
-from bridge.call_record import AttemptRecord, CacheOutcome, CallContext, CallRecord, CallStatus, Lease
+from bridge.call_record import (
+    AttemptRecord,
+    BudgetScope,
+    CacheOutcome,
+    CallContext,
+    CallHold,
+    CallRecord,
+    CallStatus,
+    Lease,
+)
 from bridge.errors import ErrorClass
 
 log = logging.getLogger(__name__)
@@ -33,7 +44,7 @@ _MAX_FRAME_BYTES = 64 * 1024 * 1024
 _SUFFIX = ".log"
 
 
-class JournalError(Exception):
+class JournalError(OSError):
     """The journal cannot be written; what could not be written is kept and tried again with the next record."""
 
 
@@ -133,7 +144,15 @@ class Journal:
 
     def record(self, call: CallRecord) -> None:
         """Append the call. Raises JournalError when the disk refuses it; the record is then kept for later."""
-        self._unwritten.append(encode_frame(self._encoder.encode(call)))
+        self._append(self._encoder.encode(call))
+
+    def hold(self, hold: CallHold) -> None:
+        """Append what a call holds, all of it: a later frame of the same call replaces it. Raises JournalError."""
+        stored = StoredHold(hold.call_id, hold.org_id, hold.scopes, hold.leases, hold.started_at)
+        self._append(self._encoder.encode(stored))
+
+    def _append(self, payload: bytes) -> None:
+        self._unwritten.append(encode_frame(payload))
         try:
             self._write_out()
         except OSError as error:
@@ -207,6 +226,21 @@ class StoredCall(msgspec.Struct, frozen=True):
     leases: tuple[Lease, ...] = ()
 
 
-def decode_call(payload: bytes) -> StoredCall:
-    """The call of one frame. Raises msgspec.MsgspecError when the payload is none."""
+class StoredHold(msgspec.Struct, frozen=True, tag_field="kind", tag="hold"):
+    """A CallHold as the journal holds it."""
+
+    call_id: str
+    org_id: str
+    scopes: tuple[BudgetScope, ...]
+    leases: tuple[Lease, ...]
+    started_at: datetime
+
+
+_HOLD = b'{"kind":"hold",'
+
+
+def decode_frame(payload: bytes) -> StoredCall | StoredHold:
+    """What one frame holds. Raises msgspec.MsgspecError when it is neither."""
+    if payload.startswith(_HOLD):
+        return msgspec.json.decode(payload, type=StoredHold)
     return msgspec.json.decode(payload, type=StoredCall)

@@ -22,7 +22,14 @@ async def new_organization(database: Database) -> str:
 
 
 def made_call(
-    org_id: str, *, cost_nano_usd: int | None = 1000, leases: Sequence[Lease] = (), at: datetime = NOW, **context: str
+    org_id: str,
+    *,
+    cost_nano_usd: int | None = 1000,
+    leases: Sequence[Lease] = (),
+    at: datetime = NOW,
+    call_id: str | None = None,
+    key_id: str | None = None,
+    task: str | None = None,
 ) -> CallRecord:
     """A call of one attempt."""
     attempt = AttemptRecord(
@@ -44,8 +51,8 @@ def made_call(
         is_estimated=False,
     )
     return CallRecord(
-        call_id=new_id(),
-        context=CallContext(org_id=org_id, **context),
+        call_id=call_id or new_id(),
+        context=CallContext(org_id=org_id, key_id=key_id, task=task),
         requested="balanced",
         alias="balanced",
         decision=None,

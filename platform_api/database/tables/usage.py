@@ -87,7 +87,10 @@ class BudgetRow(OrgScoped, Base):
 
 
 class BudgetWindowRow(OrgScoped, Base):
-    """What is held by calls in flight and what is settled, in one window of a budget."""
+    """What is held by processes and what is settled, in one window of a budget.
+
+    Whoever needs money raises `recalls`: processes that see it give back what they hold idle.
+    """
 
     __tablename__ = "budget_windows"
 
@@ -95,20 +98,19 @@ class BudgetWindowRow(OrgScoped, Base):
     starts_at: Mapped[datetime] = mapped_column(primary_key=True)
     held_nano_usd: Mapped[int] = mapped_column(NanoUsd, default=0)
     settled_nano_usd: Mapped[int] = mapped_column(NanoUsd, default=0)
+    recalls: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
 
 
 class BudgetLeaseRow(OrgScoped, Base):
-    """Money held for one call under one budget. Leases of one call share `hold_id`."""
+    """Money that one process holds for its calls, of one window of a budget, and has not settled yet."""
 
     __tablename__ = "budget_leases"
     __table_args__ = (Index("ix_budget_leases_writer_id_expires_at", "writer_id", "expires_at"),)
 
     id: Mapped[UUID] = mapped_column(Id, primary_key=True)
-    hold_id: Mapped[UUID] = mapped_column(Id)
     budget_id: Mapped[UUID] = mapped_column(Id, ForeignKey("budgets.id", ondelete="CASCADE"), index=True)
     starts_at: Mapped[datetime]
     amount_nano_usd: Mapped[int] = mapped_column(NanoUsd)
-    scopes: Mapped[Any] = mapped_column(JsonDocument)
     writer_id: Mapped[str] = mapped_column(String(64))
     expires_at: Mapped[datetime]
     created_at: Mapped[datetime]

@@ -7,8 +7,17 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from bridge.call_record import BudgetScope, CallRecord, Lease
-from platform_api.usage.journal import Journal, dead_writers, decode_call, encode_frame, read_frames, segments
+from bridge.call_record import BudgetScope, CallHold, CallRecord, Lease
+from platform_api.usage.journal import (
+    Journal,
+    StoredCall,
+    StoredHold,
+    dead_writers,
+    decode_frame,
+    encode_frame,
+    read_frames,
+    segments,
+)
 from tests.support.money import made_call
 
 ROOT = Path(__file__).parents[3]
@@ -38,11 +47,25 @@ def test_what_was_recorded_is_read_back_whole(tmp_path: Path) -> None:
     journal.record(call("2"))
     frames = read_frames(segments(journal.folder)[0])
 
-    assert [decode_call(payload).call_id for payload in frames.payloads] == ["1", "2"]
-    stored = decode_call(frames.payloads[0])
+    assert [decode_frame(payload).call_id for payload in frames.payloads] == ["1", "2"]
+    stored = decode_frame(frames.payloads[0])
+    assert isinstance(stored, StoredCall)
     assert stored.attempts == call("1").attempts
     assert stored.leases == call("1").leases
     assert not frames.is_torn
+    journal.close()
+
+
+def test_what_a_call_holds_is_read_back_in_its_place(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, "w")
+    lease = Lease("l", "b", BudgetScope("org", "o"), 5000)
+    journal.hold(CallHold("1", "o", (lease.scope,), (lease,), call("1").started_at))
+    journal.record(call("1"))
+    held, recorded = [decode_frame(payload) for payload in read_frames(segments(journal.folder)[0]).payloads]
+
+    assert isinstance(held, StoredHold)
+    assert (held.call_id, held.scopes, held.leases) == ("1", (lease.scope,), (lease,))
+    assert isinstance(recorded, StoredCall)
     journal.close()
 
 
@@ -55,7 +78,7 @@ def test_segments_rotate_by_size_and_reading_resumes_at_an_offset(tmp_path: Path
     rest = read_frames(files[0], first.next_offset)
 
     assert len(files) > 1
-    assert decode_call(first.payloads[0]).call_id == "0"
+    assert decode_frame(first.payloads[0]).call_id == "0"
     assert first.payloads + rest.payloads == read_frames(files[0]).payloads
     journal.close()
 
@@ -94,7 +117,7 @@ def test_every_record_acknowledged_before_kill_9_is_there_afterwards(tmp_path: P
     child.wait()
     ((writer, lock),) = dead_writers(tmp_path)
     stored = {
-        decode_call(payload).call_id
+        decode_frame(payload).call_id
         for path in segments(tmp_path / writer)
         for payload in read_frames(path, max_frames=1_000_000).payloads
     }

@@ -34,7 +34,7 @@ async def test_a_call_that_fits_is_settled_at_what_it_cost() -> None:
     assert usage is not None
     assert result.record.cost_nano_usd is not None
     assert result.record.cost_nano_usd == usage.input_tokens * 1000 + usage.output_tokens * 2000
-    assert one.ledger.left_nano_usd(budget) + result.record.cost_nano_usd == USD
+    assert one.ledger.unspent_nano_usd(budget) + result.record.cost_nano_usd == USD
     assert [lease.scope for lease in result.record.leases] == [ORG]
 
 
@@ -44,9 +44,9 @@ async def test_a_call_that_might_not_fit_is_refused_before_anything_is_sent() ->
     with pytest.raises(BudgetExceededError) as caught:
         await one.bridge.chat(asking("mock/cheap"), CONTEXT)
 
-    assert caught.value.scope == "org:acme"
+    assert (caught.value.scope, caught.value.left_nano_usd) == ("org", 1_000_000)
     assert one.mock.calls == []
-    assert one.ledger.left_nano_usd(budget) == 1_000_000
+    assert one.ledger.unspent_nano_usd(budget) == 1_000_000
     assert one.sink.calls[0].error_class == "budget"
 
 
@@ -73,7 +73,7 @@ async def test_the_reservation_covers_the_dearest_model_the_decision_may_reach()
     cost = result.record.cost_nano_usd
     assert cost is not None
     assert sum(lease.amount_nano_usd for lease in result.record.leases) >= cost
-    assert one.ledger.left_nano_usd(budget) == USD - cost
+    assert one.ledger.unspent_nano_usd(budget) == USD - cost
 
 
 async def test_a_target_that_the_budget_cannot_bear_is_left_out_and_a_lesser_one_still_answers() -> None:
@@ -100,7 +100,7 @@ async def test_a_failed_attempt_that_may_be_billed_is_held_beside_the_next_one()
     assert failed.cost_nano_usd > 0
     held = sum(lease.amount_nano_usd for lease in result.record.leases)
     assert held >= failed.cost_nano_usd + (succeeded.cost_nano_usd or 0)
-    assert len(result.record.leases) == 2
+    assert len(result.record.leases) == 1
 
 
 async def test_an_unknown_price_is_refused_under_a_budget_and_the_way_out_is_named() -> None:
@@ -117,7 +117,7 @@ async def test_what_costs_nothing_reserves_nothing() -> None:
 
     assert result.record.leases == ()
     assert result.record.cost_nano_usd == 0
-    assert one.ledger.left_nano_usd(budget) == 0
+    assert one.ledger.unspent_nano_usd(budget) == 0
 
 
 async def test_a_cache_hit_reserves_nothing() -> None:
@@ -125,13 +125,13 @@ async def test_a_cache_hit_reserves_nothing() -> None:
     one = bench(sections=sections)
     budget = one.ledger.set_budget("acme", ORG, USD)
     await one.bridge.chat(asking("kept"), CONTEXT)
-    left = one.ledger.left_nano_usd(budget)
+    left = one.ledger.unspent_nano_usd(budget)
 
     hit = await one.bridge.chat(asking("kept"), CONTEXT)
 
     assert hit.record.cache == "hit"
     assert hit.record.leases == ()
-    assert one.ledger.left_nano_usd(budget) == left
+    assert one.ledger.unspent_nano_usd(budget) == left
 
 
 async def test_an_attempt_that_is_surely_unbilled_gives_its_money_back() -> None:
@@ -140,7 +140,7 @@ async def test_an_attempt_that_is_surely_unbilled_gives_its_money_back() -> None
     with pytest.raises(BridgeError):
         await one.bridge.chat(asking("mock/cheap"), CONTEXT)
 
-    assert one.ledger.left_nano_usd(budget) == USD
+    assert one.ledger.unspent_nano_usd(budget) == USD
 
 
 async def test_a_stream_that_its_reader_leaves_is_paid_for_what_was_produced() -> None:
@@ -153,7 +153,7 @@ async def test_a_stream_that_its_reader_leaves_is_paid_for_what_was_produced() -
     cost = one.sink.calls[0].cost_nano_usd
     assert cost is not None
     assert cost > 0
-    assert one.ledger.left_nano_usd(budget) == USD - cost
+    assert one.ledger.unspent_nano_usd(budget) == USD - cost
 
 
 @pytest.mark.parametrize(
@@ -174,6 +174,19 @@ async def test_every_scope_of_a_call_is_held_to_its_budget(scope: BudgetScope, c
     await one.bridge.chat(asking("mock/cheap"), CallContext(org_id="acme"))
 
 
+async def test_what_calls_do_not_use_serves_the_next_ones_and_goes_back_at_the_end() -> None:
+    one, budget = with_budget(USD)
+    for _ in range(3):
+        await one.bridge.chat(asking("mock/cheap"), CONTEXT)
+    (first, *_), held = one.sink.calls, one.ledger.held_nano_usd(budget)
+    await one.bridge.aclose()
+
+    assert held > 0
+    assert {lease.id for call in one.sink.calls for lease in call.leases} == {first.leases[0].id}
+    assert one.ledger.held_nano_usd(budget) == 0
+    assert one.ledger.settled_nano_usd(budget) == sum(call.cost_nano_usd or 0 for call in one.sink.calls)
+
+
 async def test_concurrent_calls_never_cross_the_limit() -> None:
     one, budget = with_budget(15_000_000)
 
@@ -188,5 +201,5 @@ async def test_concurrent_calls_never_cross_the_limit() -> None:
     spent = sum(await asyncio.gather(*(one_call(number) for number in range(60))))
 
     assert 0 < spent <= 15_000_000
-    assert one.ledger.left_nano_usd(budget) == 15_000_000 - spent
+    assert one.ledger.unspent_nano_usd(budget) == 15_000_000 - spent
     assert any(call.error_class == "budget" for call in one.sink.calls)

@@ -2,7 +2,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from platform_api.budgets.windows import Period, window_start
+from bridge.budget_periods import Period, window_start
 
 
 @pytest.mark.parametrize(

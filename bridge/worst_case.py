@@ -1,0 +1,61 @@
+"""What an attempt may cost at most: the rule for what is held before anything is sent.
+
+No token is shorter than a byte, every price is the dearest that may apply, and the answer is as long as the limit that
+is sent. Nothing is dispatched before its money is held.
+"""
+
+from datetime import datetime
+
+from bridge.catalog.deployments import Deployment
+from bridge.catalog.prices import Prices
+from bridge.chat import AudioPart, ChatRequest, DocumentPart, ImagePart, TextPart
+from bridge.tokens import prompt_bytes
+
+IMAGE_BOUND_TOKENS = 50_000
+"""More than any model of the catalogue counts for one image."""
+DOCUMENT_BOUND_TOKENS = 1_000_000
+"""A thousand pages, which no provider goes beyond, at a thousand tokens; a model's window is less, where known."""
+BYTES_PER_AUDIO_TOKEN = 8
+"""Of base64 text: the thinnest coding of speech takes a thousand bytes a second, no model counts 100 tokens for it."""
+TOOL_USE_BOUND_TOKENS = 1_000
+"""What a provider says to the model about tools, on top of the tools themselves."""
+
+
+def input_bound_tokens(request: ChatRequest, window_tokens: int | None = None) -> int:
+    """No tokenizer makes more input tokens of the request: a token is at least one byte; other media at the most."""
+    images = documents = audio = 0
+    for message in request.messages:
+        for part in message.content:
+            if isinstance(part, ImagePart):
+                images += 1
+            elif isinstance(part, DocumentPart):
+                documents += 1
+            elif isinstance(part, AudioPart):
+                audio += len(part.data) // BYTES_PER_AUDIO_TOKEN + 1
+    media = IMAGE_BOUND_TOKENS * images + DOCUMENT_BOUND_TOKENS * documents + audio
+    within = media if window_tokens is None else min(media, window_tokens)
+    return prompt_bytes(request) + within + (TOOL_USE_BOUND_TOKENS if request.tools else 0)
+
+
+def has_media(request: ChatRequest) -> bool:
+    """Is there anything but text in it? Media may have prices of their own."""
+    return any(not isinstance(part, TextPart) for message in request.messages for part in message.content)
+
+
+def attempt_bound_nano_usd(prices: Prices, request: ChatRequest, target: Deployment, at: datetime) -> int | None:
+    """What one attempt at `target` costs at most; None when its price is unknown.
+
+    The request must carry its output limit.
+    """
+    output_tokens = (request.max_output_tokens or 0) * max(request.n, 1)
+    given = input_bound_tokens(request, target.entry.context_window)
+    return prices.worst_case_nano_usd(target, given, output_tokens, at, has_media=has_media(request))
+
+
+def affordable_tokens(
+    prices: Prices, request: ChatRequest, target: Deployment, at: datetime, left_nano_usd: int
+) -> int | None:
+    """The longest answer whose worst case fits into what is left; None when its price is unknown or sets no limit."""
+    given = input_bound_tokens(request, target.entry.context_window)
+    bought = prices.affordable_output_tokens(target, given, left_nano_usd, at, has_media=has_media(request))
+    return None if bought is None else bought // max(request.n, 1)
