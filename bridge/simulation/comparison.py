@@ -3,8 +3,9 @@
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
 from ctypes import Array, c_double
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
@@ -104,7 +105,8 @@ def _side_by_side(
     context = multiprocessing.get_context("spawn")
     shares = context.RawArray(c_double, len(entrants) + 1)
     with ProcessPoolExecutor(at_once, mp_context=context, initializer=_share_progress, initargs=(shares,)) as pool:
-        futures = [pool.submit(_day_of_child, scenario, one, seed, n) for n, one in enumerate(entrants)]
+        with _ctrl_c_held_back():
+            futures = [pool.submit(_day_of_child, scenario, one, seed, n) for n, one in enumerate(entrants)]
         try:
             _watched(futures, entrants, shares, watch)
         except BaseException:
@@ -112,6 +114,16 @@ def _side_by_side(
             pool.shutdown(cancel_futures=True)
             raise
         return {one.name: future.result() for one, future in zip(entrants, futures, strict=True)}
+
+
+@contextmanager
+def _ctrl_c_held_back() -> Generator[None, None, None]:
+    """What is started meanwhile never sees Ctrl-C, which reaches a whole group: its parent alone answers."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _watched(
@@ -133,8 +145,6 @@ class _Child:
 
 
 def _share_progress(shares: "Array[c_double]") -> None:
-    """Begin a child. Ctrl-C reaches it too; its parent alone answers."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     _Child.shares = shares
 
 
