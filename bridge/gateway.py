@@ -11,7 +11,7 @@ from bridge.caching.exact import ExactCache
 from bridge.call_log import CallLog
 from bridge.call_record import CallContext, CallRecord, CallSink, CallStatus
 from bridge.catalog.aliases import Aliases, AliasView
-from bridge.catalog.deployments import Deployments
+from bridge.catalog.deployments import CredentialSource, Deployments
 from bridge.catalog.entries import ModelEntry
 from bridge.catalog.models import ModelCatalog
 from bridge.catalog.prices import Prices
@@ -28,7 +28,9 @@ from bridge.learning.quality import PriorQuality, QualitySource
 from bridge.lease_pool import LeasePool
 from bridge.relay import RelayedStream
 from bridge.reliability.failover import Failover
+from bridge.reliability.gate import Throttle
 from bridge.reliability.health_book import HealthBook
+from bridge.reliability.key_ring import KeyRing
 from bridge.result import ChatResult, ChatStream
 from bridge.state_store import MemoryStateStore, StateStore
 from bridge.transport import Transport
@@ -68,6 +70,8 @@ class Bridge:
         state: StateStore | None = None,
         quality: QualitySource | None = None,
         prices: Prices | None = None,
+        credentials: CredentialSource | None = None,
+        throttle: Throttle | None = None,
     ) -> None:
         clock = clock or SystemClock()
         rng = rng or random.Random()  # noqa: S311  # load spreading and jitter, no secrets
@@ -92,7 +96,13 @@ class Bridge:
                 prices=self._prices,
                 health=self._health,
                 failover=Failover(
-                    retry=config.retry, streams=config.streams, health=self._health, clock=clock, rng=rng
+                    retry=config.retry,
+                    streams=config.streams,
+                    health=self._health,
+                    clock=clock,
+                    rng=rng,
+                    keys=KeyRing(refused_key_s=config.retry.refused_key_s, clock=clock, credentials=credentials),
+                    throttle=throttle,
                 ),
                 runner=AttemptRunner(self._transports, self._prices, clock, new_id),
                 cache=ExactCache(state or MemoryStateStore(clock, max_entries=config.cache.max_entries), config.cache),
