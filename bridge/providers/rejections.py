@@ -28,6 +28,9 @@ from bridge.json_types import JsonObject
 
 MAX_MESSAGE_CHARS = 600
 MAX_RETRY_AFTER_S = 86_400.0
+RATE_LIMITED = 429
+EPOCH_MS = 1e11
+"""An epoch above this is in milliseconds."""
 _REQUEST_FAULTS = frozenset({400, 413, 422})
 _REFUSALS = frozenset({400, 403, 422, 451})
 
@@ -149,8 +152,8 @@ class _Complaint:
 def to_error(status: int, headers: Mapping[str, str], body: bytes, target: Deployment) -> ProviderError:
     """The error for a reply whose status is not 2xx. `headers` have lower-case names."""
     complaint = _complaint_of(_decoded(body))
-    pause_s = retry_after_s(headers)
-    return _error(status, complaint, complaint.pause_s if pause_s is None else pause_s, target)
+    told = (retry_after_s(headers), complaint.pause_s, reset_after_s(headers) if status == RATE_LIMITED else None)
+    return _error(status, complaint, next((pause_s for pause_s in told if pause_s is not None), None), target)
 
 
 def decoded_reply(body: bytes, target: Deployment) -> JsonObject:
@@ -288,6 +291,56 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
             if pause is not None:
                 return pause
     return None
+
+
+_RESETS = ("requests", "tokens")
+_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?")
+_UNITS_S = (86_400.0, 3600.0, 60.0, 1.0, 0.001)
+
+
+def reset_after_s(headers: Mapping[str, str]) -> float | None:
+    """The pause that the rate-limit headers of a refused request tell: the longest of the used-up limits.
+
+    OpenAI and Groq write durations (`6m0s`, `2m59.56s`, `120ms`), others seconds, or the time as an epoch.
+    Without a count of what remains, every limit counts. Sources: OpenAI "Rate limits", Groq "Rate Limits".
+    """
+    pauses = [
+        pause
+        for name in (*(f"-{kind}" for kind in _RESETS), "")
+        if (pause := _reset_s(headers, name)) is not None and _is_used_up(headers, name)
+    ]
+    return min(max(pauses), MAX_RETRY_AFTER_S) if pauses else None
+
+
+def _is_used_up(headers: Mapping[str, str], name: str) -> bool:
+    try:
+        return float(headers.get(f"x-ratelimit-remaining{name}", "0")) <= 0
+    except ValueError:
+        return True
+
+
+def _reset_s(headers: Mapping[str, str], name: str) -> float | None:
+    value = headers.get(f"x-ratelimit-reset{name}", "").strip()
+    if not value:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        found = _DURATION.fullmatch(value)
+        parts = found.groups() if found is not None else ()
+        return sum(float(part or 0) * unit_s for part, unit_s in zip(parts, _UNITS_S, strict=True)) if parts else None
+    if seconds <= MAX_RETRY_AFTER_S:
+        return max(seconds, 0.0)
+    return _since_epoch(seconds, headers.get("date"))
+
+
+def _since_epoch(then: float, sent: str | None) -> float | None:
+    """Seconds from the reply's own `Date` to an epoch in seconds or milliseconds."""
+    try:
+        now = parsedate_to_datetime(sent or "").timestamp()
+    except ValueError:
+        return None
+    return max((then / 1000 if then > EPOCH_MS else then) - now, 0.0)
 
 
 def _until(date: str, sent: str | None) -> float | None:

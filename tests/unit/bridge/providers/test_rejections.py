@@ -152,3 +152,34 @@ def test_an_error_in_a_200_reply_has_the_status_it_names() -> None:
 def test_a_reply_that_is_no_json_object_is_malformed(body: bytes) -> None:
     with pytest.raises(MalformedReplyError):
         decoded_reply(body, TARGET)
+
+
+@pytest.mark.parametrize(
+    ("headers", "pause_s"),
+    [
+        ({"x-ratelimit-reset-requests": "2m59.56s"}, 179.56),
+        ({"x-ratelimit-reset-tokens": "120ms"}, 0.12),
+        ({"x-ratelimit-reset-requests": "1d2h3m4s"}, 86_400.0),
+        ({"x-ratelimit-reset-requests": "6m0s", "x-ratelimit-reset-tokens": "1s"}, 360.0),
+        (
+            {
+                "x-ratelimit-reset-requests": "6m0s",
+                "x-ratelimit-remaining-requests": "12",
+                "x-ratelimit-reset-tokens": "1.5s",
+                "x-ratelimit-remaining-tokens": "0",
+            },
+            1.5,
+        ),
+        ({"x-ratelimit-reset": "7"}, 7.0),
+        ({"x-ratelimit-reset": "1795521615000", "date": "Tue, 24 Nov 2026 12:00:00 GMT"}, 15.0),
+        ({"x-ratelimit-reset": "1795521615", "date": "Tue, 24 Nov 2026 12:00:00 GMT"}, 15.0),
+        ({"x-ratelimit-reset": "1795521615"}, None),
+        ({"x-ratelimit-reset-requests": "soon"}, None),
+        ({"retry-after": "3", "x-ratelimit-reset-requests": "9s"}, 3.0),
+    ],
+)
+def test_a_pause_may_be_told_by_the_rate_limit_headers(headers: dict[str, str], pause_s: float | None) -> None:
+    error = to_error(429, headers, b"{}", TARGET)
+
+    assert error.retry_after_s == (None if pause_s is None else pytest.approx(pause_s))
+    assert "retry-after" in headers or to_error(503, headers, b"{}", TARGET).retry_after_s is None

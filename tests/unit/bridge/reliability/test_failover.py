@@ -1,4 +1,5 @@
 import random
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -60,12 +61,14 @@ class Rig:
         self.script: dict[str, list[BridgeError | float | None]] = {}
         self.asked: list[tuple[str, float]] = []
         self.limits: list[AttemptLimits] = []
+        self.keys: list[str | None] = []
 
     async def attempt(self, trial: Trial) -> str:
         """The next step of the script: an error to raise, seconds to hang, or None (and the end): an answer."""
         to, limits = trial.target, trial.limits
         self.asked.append((to.name, self.clock.monotonic()))
         self.limits.append(limits)
+        self.keys.append(to.api_key)
         steps = self.script.get(to.name, [])
         step = steps.pop(0) if steps else None
         if isinstance(step, float):
@@ -79,6 +82,14 @@ class Rig:
     async def run(self, *targets: Deployment, deadline_s: float = 60, **plan: object) -> str:
         made = FailoverPlan(targets, deadline_s, **plan)  # pyright: ignore[reportArgumentType]  # options by name
         return await self.failover.run(made, self.attempt)
+
+    def failover_without_breakers(self) -> HealthBook:
+        """Health whose circuits never open, so that the retry budget alone counts."""
+        health = HealthBook(BreakerConfig(consecutive=10_000, min_requests=10_000), random.Random(1))
+        self.failover = Failover(
+            retry=RetryConfig(), streams=StreamConfig(), health=health, clock=self.clock, rng=random.Random(1)
+        )
+        return health
 
     def names(self) -> list[str]:
         return [name for name, _ in self.asked]
@@ -250,6 +261,63 @@ async def test_a_target_whose_circuit_opened_meanwhile_is_passed_over_and_the_la
         rig.health.observe(failure_of(name), 0)
 
     assert await rig.run(A, B) == "from b"
+
+
+KEYED = replace(A, api_key="k1", spare_keys=("k2", "k3"))
+
+
+@pytest.mark.parametrize("kind", [CredentialError, RateLimitedError])
+async def test_a_refused_or_spent_key_gives_way_to_the_next_at_once(kind: type[ProviderError]) -> None:
+    rig = Rig()
+    rig.script["a"] = fails(kind, 2)
+
+    assert await rig.run(KEYED, B) == "from a"
+    assert rig.keys == ["k1", "k2", "k3"]
+    assert rig.clock.monotonic() == 0
+    assert await rig.run(KEYED, B) == "from a"
+    assert rig.keys[3:] == ["k3"]
+
+
+async def test_when_all_keys_are_refused_the_target_is_left_and_not_asked_again_for_a_while() -> None:
+    rig = Rig()
+    rig.script["a"] = fails(CredentialError, 3)
+    for _ in range(2):
+        assert await rig.run(KEYED, B) == "from b"
+
+    assert rig.names() == ["a", "a", "a", "b", "b"]
+    assert await rig.run(KEYED) == "from a"
+
+
+async def test_a_spent_key_pauses_the_deployment_only_when_it_is_the_last_one() -> None:
+    rig = Rig()
+    rig.script["a"] = fails(RateLimitedError, 1, retry_after_s=30.0)
+    await rig.run(KEYED, B)
+    assert rig.health.pause_left_s("a", 0) == 0
+
+    rig.script["a"] = fails(RateLimitedError, 2, retry_after_s=30.0)
+    assert await rig.run(KEYED, B) == "from b"
+    assert rig.health.pause_left_s("a", 0) == 30
+
+
+async def test_a_long_prompt_may_take_its_time_where_the_model_runs_here() -> None:
+    rig = Rig()
+    await rig.run(replace(A, ttft_s_per_ktok=30.0), is_stream=True, input_tokens=1000)
+    await rig.run(replace(A, ttft_s=3.0), is_stream=True, input_tokens=1000)
+    await rig.run(A, is_stream=True, input_tokens=1000)
+
+    assert [limits.ttft_s for limits in rig.limits] == [40.0, 3.0, 10.0]
+
+
+async def test_three_dead_providers_and_twenty_calls_are_not_180_attempts() -> None:
+    rig = Rig()
+    rig.health = rig.failover_without_breakers()
+    rig.script = {name: fails(UnavailableError, 99) for name in "abc"}
+    for _ in range(20):
+        with pytest.raises(UnavailableError):
+            await rig.run(A, B, C)
+
+    retries = len(rig.asked) - 20 * 3
+    assert 10 <= retries <= 10 + 0.2 * 20
 
 
 async def test_nothing_to_try_is_no_route() -> None:
