@@ -23,12 +23,13 @@ from bridge.errors import (
 )
 from bridge.identifiers import NewId
 from bridge.json_types import JsonObject
-from bridge.providers.adapter import chat_adapter, embedding_adapter
+from bridge.providers.adapter import chat_adapter, embedding_adapter, rerank_adapter
 from bridge.providers.rejections import decoded_reply, to_error
+from bridge.rerank import RerankRequest, RerankResponse
 from bridge.tokens import TokenEstimator, text_bytes
 from bridge.transport import Transport, WireRequest
 
-__all__ = ["AttemptLimits", "AttemptRunner", "AttemptStream", "Attempted", "Embedded", "OnRecord", "record_of"]
+__all__ = ["HTTP", "AttemptLimits", "AttemptRunner", "AttemptStream", "Attempted", "Embedded", "OnRecord", "record_of"]
 
 AnswerT = TypeVar("AnswerT")
 HTTP = "http"
@@ -48,6 +49,14 @@ class Embedded:
     """Vectors and their record."""
 
     response: EmbeddingResponse
+    record: AttemptRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Reranked:
+    """A ranking and its record."""
+
+    response: RerankResponse
     record: AttemptRecord
 
 
@@ -136,6 +145,32 @@ class AttemptRunner:
         usage = meter.settled_usage(Produced(response.usage))
         record = meter.succeeded(ChatResponse(text="", finish_reason=None, usage=usage))
         return Embedded(replace(response, usage=usage), record)
+
+    async def rerank(
+        self, request: RerankRequest, target: Deployment, limits: AttemptLimits, *, on_record: OnRecord | None = None
+    ) -> Reranked:
+        """The documents of the request, most relevant first.
+
+        Raises:
+            ProviderError: The attempt failed; `record_of(error)` tells what it cost.
+            ConfigurationError: The deployment's dialect has no rerank, or its address cannot be used.
+        """
+        adapter, transport = rerank_adapter(target.dialect), self._transport(target)
+        texts = (request.query, *request.documents)
+        meter = self._meter(
+            ChatRequest(request.model, tuple(Message.of("user", text) for text in texts)), target, on_record
+        )
+        wire = adapter.build(request, target)
+        response = await _metered(
+            _asked(transport, wire, target, limits, lambda payload: adapter.parse(payload, target)), target, meter
+        )
+        if any(not 0 <= one.index < len(request.documents) for one in response.results):
+            said = f"{target.name}: it ranks documents that were not given"
+            error = MalformedReplyError(said, deployment=target.name)
+            meter.failed(error, Produced(response.usage))
+            raise error
+        usage = meter.settled_usage(Produced(response.usage))
+        return Reranked(response, meter.succeeded(ChatResponse(text="", finish_reason=None, usage=usage)))
 
     def _exchange(self, request: ChatRequest, target: Deployment, limits: AttemptLimits) -> Exchange:
         return Exchange(chat_adapter(target.dialect), self._transport(target), request, target, limits)

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from bridge.call_record import AttemptRecord, CacheOutcome, CallContext, CallRecord, CallStatus, Lease
+from bridge.call_record import AttemptRecord, CacheOutcome, CallContext, CallKind, CallRecord, CallStatus, Lease
 from bridge.chat import ChatRequest
 from bridge.clock import Clock
 from bridge.decision import Decision
@@ -13,12 +13,20 @@ class CallLog:
     """The story of one call so far."""
 
     def __init__(
-        self, call_id: str, request: ChatRequest, context: CallContext, *, is_stream: bool, clock: Clock
+        self,
+        call_id: str,
+        request: ChatRequest,
+        context: CallContext,
+        *,
+        is_stream: bool,
+        clock: Clock,
+        kind: CallKind = "chat",
     ) -> None:
         self.call_id = call_id
         self.request = request
         self.context = context
         self.is_stream = is_stream
+        self.kind: CallKind = kind
         self.alias: str | None = None
         self.decision: Decision | None = None
         self.cache: CacheOutcome = "off"

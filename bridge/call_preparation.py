@@ -121,14 +121,16 @@ class CallPreparation:
         if cached is not None:
             return replace(ready, cached=cached)
         is_budgeted = await reservation.is_budgeted()
-        request = self._limited(request, route, is_budgeted=is_budgeted)
+        if log.kind == "chat":
+            request = self._limited(request, route, is_budgeted=is_budgeted)
         log.decision = self._router.decided(
             request,
             context,
             route,
             is_stream=log.is_stream,
             is_budgeted=is_budgeted,
-            bound_to=await self._router.bound_to(route, log.request, context),
+            bound_to=await self._router.bound_to(route, log.request, context) if log.kind == "chat" else None,
+            kind=log.kind,
         )
         if not log.decision.attempts:
             raise no_route_error(log.decision)
@@ -174,7 +176,7 @@ class CallPreparation:
                 return decision
 
     async def _cached(self, ready: Ready, log: CallLog) -> ChatResponse | None:
-        if ready.route.rules is None or ready.route.rules.cache == "off":
+        if ready.route.rules is None or ready.route.rules.cache == "off" or log.kind != "chat":
             return None
         found = await self._parts.cache.find(log.context.org_id, log.request, ready.served_by)
         log.cache = "miss" if found is None else "hit"

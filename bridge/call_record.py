@@ -10,6 +10,8 @@ from bridge.errors import ErrorClass
 
 ScopeKind = Literal["org", "key", "alias", "flow", "run"]
 CacheOutcome = Literal["hit", "miss", "off"]
+CallKind = Literal["chat", "embeddings", "rerank"]
+"""What is asked for: the capability that every call of the kind needs."""
 CallStatus = Literal["succeeded", "failed", "cancelled"]
 
 

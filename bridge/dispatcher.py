@@ -15,12 +15,14 @@ from bridge.catalog.aliases import Route
 from bridge.catalog.deployments import Deployment
 from bridge.chat import ChatRequest, ChatResponse, StreamChunk
 from bridge.decision import Decision, RoutingQuestion
+from bridge.embedding import EmbeddingRequest, EmbeddingResponse
 from bridge.errors import SchemaViolationError
 from bridge.escalation import asked_with_confidence, cascade_of, climb
 from bridge.json_types import JsonValue
 from bridge.reliability.course import HedgePlan
 from bridge.reliability.failover import FailoverPlan, Trial
 from bridge.reliability.hedging import HedgeBudgets
+from bridge.rerank import RerankRequest, RerankResponse
 from bridge.shaping import bound_nano_usd, shaped
 from bridge.structured_output import answered_json, re_ask
 
@@ -108,6 +110,28 @@ class Dispatcher:
         if self._has_own_deadline(ready):
             return ready
         return replace(ready, ends_at_s=self._parts.clock.monotonic() + self._parts.config.retry.deadline_s)
+
+    async def embed(
+        self, ready: Ready, log: CallLog, request: EmbeddingRequest
+    ) -> tuple[Deployment, EmbeddingResponse]:
+        """The vectors of one batch, and who made them."""
+
+        async def attempt(trial: Trial) -> tuple[Deployment, EmbeddingResponse]:
+            on_record = self._on_record(log, trial)
+            made = await self._parts.runner.embed(request, trial.target, trial.limits, on_record=on_record)
+            return trial.target, made.response
+
+        return await self._failed_over(ready, log, attempt)
+
+    async def rerank(self, ready: Ready, log: CallLog, request: RerankRequest) -> RerankResponse:
+        """The ranking, by the first target that gives one."""
+
+        async def attempt(trial: Trial) -> RerankResponse:
+            on_record = self._on_record(log, trial)
+            made = await self._parts.runner.rerank(request, trial.target, trial.limits, on_record=on_record)
+            return made.response
+
+        return await self._failed_over(ready, log, attempt)
 
     async def close_stream(self, opened: Opened) -> None:
         """Stop a stream wherever it is, and settle what it took. Idempotent."""

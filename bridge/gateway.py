@@ -5,13 +5,13 @@ import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from bridge.attempt import AttemptRunner
+from bridge.attempt import HTTP, AttemptRunner
 from bridge.budgets import BudgetLedger
 from bridge.caching.exact import ExactCache
 from bridge.call_log import CallLog
-from bridge.call_record import CallContext, CallRecord, CallSink, CallStatus
+from bridge.call_record import CallContext, CallKind, CallRecord, CallSink, CallStatus
 from bridge.catalog.aliases import Aliases, AliasView
-from bridge.catalog.deployments import CredentialSource, Deployments
+from bridge.catalog.deployments import CredentialSource, Deployment, Deployments
 from bridge.catalog.entries import ModelEntry
 from bridge.catalog.models import ModelCatalog
 from bridge.catalog.prices import Prices
@@ -20,7 +20,8 @@ from bridge.clock import Clock, SystemClock
 from bridge.config import BridgeConfig
 from bridge.decision import Decision, DeploymentState, QualityEstimate
 from bridge.dispatcher import Dispatcher, Parts, Ready, parsed_answer
-from bridge.errors import BridgeError
+from bridge.embedding import EmbeddingRequest
+from bridge.errors import BridgeError, ConfigurationError
 from bridge.identifiers import NewId, new_id
 from bridge.insights import Insights
 from bridge.learning.arbitrage import Yardstick
@@ -31,10 +32,13 @@ from bridge.reliability.failover import Failover
 from bridge.reliability.gate import Throttle
 from bridge.reliability.health_book import HealthBook
 from bridge.reliability.key_ring import KeyRing
+from bridge.rerank import RerankRequest
 from bridge.result import ChatResult, ChatStream
+from bridge.side_calls import EmbeddingResult, RerankResult, SideCalls
 from bridge.state_store import MemoryStateStore, StateStore
-from bridge.transport import Transport
+from bridge.transport import HttpTransport, Transport
 from bridge.transports import default_transports
+from bridge.upkeep import ProbeResult, Upkeep
 
 logger = logging.getLogger(__name__)
 
@@ -115,6 +119,11 @@ class Bridge:
             )
         )
 
+        self._upkeep = Upkeep(
+            self._transports.get(HTTP) or HttpTransport(), self._health, clock, config.health, self._used_deployments
+        )
+        self._side_calls = SideCalls(self._dispatcher, self._log, self._close)
+
     @property
     def insights(self) -> Insights:
         """What was learned from this process's calls: traffic, predictions, forecasts, savings."""
@@ -155,14 +164,22 @@ class Bridge:
         """An answer piece by piece; see RelayedStream for what iteration raises."""
         return RelayedStream(self._dispatcher, self._log(request, context, is_stream=True), self._close)
 
+    async def embed(self, request: EmbeddingRequest, context: CallContext) -> EmbeddingResult:
+        """One vector a text; see SideCalls.embed."""
+        return await self._side_calls.embed(request, context)
+
+    async def rerank(self, request: RerankRequest, context: CallContext) -> RerankResult:
+        """Documents by their relevance; see SideCalls.rerank."""
+        return await self._side_calls.rerank(request, context)
+
     def decide(self, request: ChatRequest, context: CallContext, *, is_stream: bool = False) -> Decision:
         """What the router would do now; nothing is called. Raises UnknownModelError."""
         route = self._aliases.resolve(request.model, request.routing)
         return self._dispatcher.decided(request, context, route, is_stream=is_stream, is_budgeted=False)
 
-    def models(self) -> tuple[ModelEntry, ...]:
-        """All models that can be called now, by name."""
-        off = self.unavailable()
+    def models(self, *, include_unavailable: bool = False) -> tuple[ModelEntry, ...]:
+        """All models that can be called now, by name; or all of the configured providers, also where one is off."""
+        off = set[str]() if include_unavailable else set(self.unavailable())
         entries = (self._catalog.get(name) for name in self._catalog.names())
         return tuple(entry for entry in entries if entry.provider not in off)
 
@@ -200,6 +217,24 @@ class Bridge:
         entry = self._catalog.get(first)
         return self._prices.expected_nano_usd(entry, input_tokens, output_tokens, self._clock.now())
 
+    async def provider_models(self, provider: str) -> tuple[str, ...]:
+        """The ids of what a provider says it serves. Costs nothing.
+
+        Raises:
+            ConfigurationError: It is not configured, off, or has no address to ask.
+            ProviderError: It could not be asked.
+        """
+        return await self._upkeep.models_of(self._place(provider))
+
+    async def probe(self, provider: str) -> ProbeResult:
+        """Is the provider reached, and does it take the key? Costs nothing. Raises ConfigurationError."""
+        return await self._upkeep.probe(self._place(provider))
+
+    async def run_upkeep(self) -> None:
+        """Probe what nobody calls, for ever, when `health.is_active`; ends by cancellation."""
+        if self._config.health.is_active:
+            await self._upkeep.run()
+
     async def health(self) -> tuple[ProviderHealth, ...]:
         """Every configured provider: is it on, and how have its deployments fared?"""
         off = self.unavailable()
@@ -229,6 +264,22 @@ class Bridge:
         route = self._aliases.resolve(name)
         return tuple(option.entry for option in (*route.candidates, *route.fallback) if option.off_reason is None)
 
+    def _place(self, provider: str) -> Deployment:
+        """A deployment to ask a provider itself at. Raises ConfigurationError."""
+        off = self._deployments.off_reason(provider)
+        if provider not in self._config.providers or provider in self.unavailable():
+            raise ConfigurationError(f"{provider} cannot be asked: {off}")
+        place = self._deployments.of(ModelEntry(f"{provider}/-", provider, "-"))[0]
+        if not place.base_url.startswith(("http://", "https://")):
+            raise ConfigurationError(f"{provider} has no address to ask: it runs in this process")
+        return place
+
+    def _used_deployments(self) -> dict[str, Deployment]:
+        """Everything that aliases and the `models` section name."""
+        names = [*self._config.aliases, *self._config.models]
+        routes = (self._aliases.resolve(name) for name in names)
+        return {name: one for route in routes for name, one in route.deployments().items()}
+
     def _yardstick(self, org_id: str) -> Yardstick:
         def cost_of(entry: ModelEntry, input_tokens: int, output_tokens: int) -> int | None:
             return self._prices.expected_nano_usd(entry, input_tokens, output_tokens, self._clock.now())
@@ -238,8 +289,8 @@ class Bridge:
 
         return Yardstick(cost_of, quality_of, self._clock.now())
 
-    def _log(self, request: ChatRequest, context: CallContext, *, is_stream: bool) -> CallLog:
-        return CallLog(self._new_id(), request, context, is_stream=is_stream, clock=self._clock)
+    def _log(self, request: ChatRequest, context: CallContext, *, is_stream: bool, kind: CallKind = "chat") -> CallLog:
+        return CallLog(self._new_id(), request, context, is_stream=is_stream, clock=self._clock, kind=kind)
 
     async def _close(
         self, log: CallLog, ready: Ready | None, status: CallStatus, error: BaseException | None
@@ -249,7 +300,7 @@ class Bridge:
         is_first = not log.is_closed
         record = log.close(status, leases, error)
         if is_first:
-            self._insights.note(record, log.request)
+            self._insights.note(record, log.request if log.kind == "chat" else None)
         for sink in self._sinks if is_first else ():
             try:
                 sink.record(record)

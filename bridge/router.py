@@ -4,7 +4,7 @@ import random
 from dataclasses import dataclass
 
 from bridge.call_log import CallLog
-from bridge.call_record import CallContext
+from bridge.call_record import CallContext, CallKind
 from bridge.catalog.aliases import Route
 from bridge.catalog.prices import Prices
 from bridge.chat import ChatRequest
@@ -70,6 +70,7 @@ class Router:
         is_stream: bool,
         is_budgeted: bool,
         bound_to: str | None = None,
+        kind: CallKind = "chat",
     ) -> Decision:
         """The decision on the state of this moment."""
         parts = self._parts
@@ -83,6 +84,7 @@ class Router:
             expected_output_tokens=self._usage.output_tokens(task),
             allowed_models=context.allowed_models,
             unit=unit_of(route, request, context),
+            kind=kind,
         )
         question = self._questions.ask(request, route, facts)
         snapshot = self._snapshots.take(route, question, request, context, bound_to=bound_to)

@@ -58,6 +58,10 @@ class ChatAdapter(Protocol):
 class EmbeddingAdapter(Protocol):
     """One embeddings dialect."""
 
+    def max_texts(self, target: Deployment) -> int:
+        """How many texts one request may hold."""
+        ...
+
     def build(self, request: EmbeddingRequest, target: Deployment) -> WireRequest: ...
 
     def parse(self, payload: JsonObject, target: Deployment) -> EmbeddingResponse: ...

@@ -33,6 +33,10 @@ class _Reply(msgspec.Struct):
 class CohereEmbed:
     """v2 embeddings. Pure mapping."""
 
+    def max_texts(self, target: Deployment) -> int:
+        del target
+        return 96
+
     def build(self, request: EmbeddingRequest, target: Deployment) -> WireRequest:
         body: dict[str, JsonValue] = {
             "model": target.model_id,

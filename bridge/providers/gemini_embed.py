@@ -30,6 +30,9 @@ class _Reply(msgspec.Struct, rename="camel"):
 class GeminiEmbed:
     """batchEmbedContents; on Vertex AI embedContent, which takes one text a call. Pure mapping."""
 
+    def max_texts(self, target: Deployment) -> int:
+        return 1 if is_vertex(target) else 100
+
     def build(self, request: EmbeddingRequest, target: Deployment) -> WireRequest:
         asked: dict[str, JsonValue] = {}
         if request.dimensions is not None:

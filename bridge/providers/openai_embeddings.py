@@ -35,6 +35,10 @@ class _Reply(msgspec.Struct):
 class OpenAiEmbeddings:
     """Embeddings. Pure mapping."""
 
+    def max_texts(self, target: Deployment) -> int:
+        del target
+        return 2048
+
     def build(self, request: EmbeddingRequest, target: Deployment) -> WireRequest:
         quirks = vendor_of(target).quirks
         body: dict[str, JsonValue] = {"model": target.model_id, "input": list(request.texts)}

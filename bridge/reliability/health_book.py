@@ -38,6 +38,7 @@ class _Entry:
         self.latency = LatencyMonitor()
         self.in_flight = 0
         self.paused_until_s = 0.0
+        self.last_traffic_s = float("-inf")
         self.waiting: deque[asyncio.Future[None]] = deque()
         self.last_read: tuple[int, DeploymentState] | None = None
         """A state that was worked out in this step of the window, while nothing has happened since."""
@@ -93,6 +94,19 @@ class HealthBook:
         entry = self._entry(record.deployment)
         self._learn(entry, record, Flight(record.deployment, entry.breaker.force()), now_s)
 
+    def probed(self, flight: Flight, *, has_failed: bool, now_s: float) -> None:
+        """A probe has ended. That it went well does not prove that calls would."""
+        entry = self._end(flight)
+        if has_failed:
+            entry.breaker.failed(flight.ticket, now_s)
+        else:
+            entry.breaker.abandoned(flight.ticket)
+
+    def last_traffic_s(self, deployment: str) -> float:
+        """When a call ended there; minus infinity before the first."""
+        entry = self._entries.get(deployment)
+        return float("-inf") if entry is None else entry.last_traffic_s
+
     def pause_left_s(self, deployment: str, now_s: float) -> float:
         """Seconds left of a pause the deployment asked for."""
         entry = self._entries.get(deployment)
@@ -127,6 +141,7 @@ class HealthBook:
 
     def _learn(self, entry: _Entry, record: AttemptRecord, flight: Flight, now_s: float) -> None:
         error_class = record.error_class
+        entry.last_traffic_s = now_s
         if record.outcome == "cancelled" or error_class in flight.forgiven:
             entry.breaker.abandoned(flight.ticket)
         elif record.outcome == "failed" and error_class not in TELLS_NOTHING:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from bridge.call_record import CallKind
 from bridge.catalog.aliases import Option, Route
 from bridge.catalog.deployments import Deployment
 from bridge.catalog.prices import ExpectedRates, Prices
@@ -34,6 +35,7 @@ class RequestFacts:
     """What the caller may use; None: everything."""
     unit: str | None = None
     """What an experiment assigns; None: the request itself."""
+    kind: CallKind = "chat"
 
 
 @dataclass(slots=True)
@@ -72,7 +74,7 @@ class Questions:
             policy=route.policy,
             task=facts.task,
             offers=self._offers(known, request, input_tokens, facts.at),
-            needs=_needs(request, route, is_stream=facts.is_stream),
+            needs=_needs(request, route, facts),
             input_tokens=input_tokens,
             output_tokens=min(expected, facts.max_output_tokens or expected),
             max_output_tokens=request.max_output_tokens,
@@ -204,8 +206,8 @@ def _price_fields(rates: ExpectedRates) -> dict[str, float | None]:
     }
 
 
-def _needs(request: ChatRequest, route: Route, *, is_stream: bool) -> tuple[str, ...]:
-    needs = {"chat", "stream"} if is_stream else {"chat"}
+def _needs(request: ChatRequest, route: Route, facts: RequestFacts) -> tuple[str, ...]:
+    needs: set[str] = {facts.kind, "stream"} if facts.is_stream else {facts.kind}
     if request.tools:
         needs.add("tools")
     for message in request.messages:

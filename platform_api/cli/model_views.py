@@ -34,9 +34,12 @@ def show_models(entries: Sequence["ModelEntry"]) -> None:
         ("window", "right"),
         ("in $/M", "right"),
         ("out $/M", "right"),
+        ("quality", "right"),
         ("can", "left"),
+        ("until", "left"),
     ):
-        table.add_column(heading, justify=side)  # pyright: ignore[reportArgumentType]  # rich's Literal of sides
+        is_name = heading == "model"
+        table.add_column(heading, justify=side, no_wrap=is_name)  # pyright: ignore[reportArgumentType]  # rich's Literal of sides
     for entry in entries:
         free = "free" if entry.is_free else None
         table.add_row(
@@ -44,13 +47,15 @@ def show_models(entries: Sequence["ModelEntry"]) -> None:
             "—" if entry.context_window is None else f"{entry.context_window:,}",
             free or _price(entry.input_usd_per_mtok),
             free or _price(entry.output_usd_per_mtok),
+            "—" if entry.quality is None else f"{entry.quality:.2f}",
             " ".join(sorted(entry.capabilities)),
+            "" if entry.deprecated_on is None else entry.deprecated_on.isoformat(),
         )
     out.print(table)
 
 
 def _price(usd: float | None) -> str:
-    return "—" if usd is None else f"{usd:g}"
+    return "unknown" if usd is None else f"{usd:g}"
 
 
 def model_json(entry: "ModelEntry") -> dict[str, object]:

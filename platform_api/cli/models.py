@@ -1,9 +1,11 @@
 """`chat`, `models`, `route`: the bridge from the command line."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, cast, get_args
 
 import typer
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from bridge.chat import ChatRequest
     from bridge.decision import Decision
     from bridge.errors import BridgeError
+    from bridge.gateway import Bridge
 
 Task = Annotated[str | None, typer.Option(help="What quality is measured for; the alias when not given.")]
 
@@ -81,29 +84,37 @@ def _show_failure(error: "BridgeError", *, explain: bool, as_json: bool) -> int:
     raise CommandError(str(error), code) from error
 
 
-def list_models(
+def list_models(  # options of a command, all by name
     alias: Annotated[str | None, typer.Option(help="Only the candidates of this alias.")] = None,
     provider: Annotated[str | None, typer.Option(help="Only models of this provider.")] = None,
-    capability: Annotated[str | None, typer.Option(help="Only models that can do this.")] = None,
+    capability: Annotated[list[str] | None, typer.Option(help="Only models that can do this; may be repeated.")] = None,
+    region: Annotated[str | None, typer.Option(help="Only models served from this region.")] = None,
+    min_context: Annotated[int | None, typer.Option(min=1, help="Smallest context window, in tokens.")] = None,
+    max_input_price: Annotated[float | None, typer.Option(min=0, help="USD for a million input tokens.")] = None,
+    max_output_price: Annotated[float | None, typer.Option(min=0, help="USD for a million output tokens.")] = None,
+    include_deprecated: Annotated[
+        bool, typer.Option("--include-deprecated", help="Also models past their end.")
+    ] = False,
+    unavailable: Annotated[bool, typer.Option("--unavailable", help="Also models whose provider is off.")] = False,
     as_json: AsJson = False,
 ) -> int:
     """The catalogue: what can be called, what it can do, what it costs."""
     from bridge.config import BridgeConfig
     from bridge.gateway import Bridge
+    from platform_api.cli.model_filters import ModelFilter
 
     bridge = Bridge(BridgeConfig.parse(settings_of_process().bridge))
-    entries = list(bridge.models())
-    if alias is not None:
-        view = next((one for one in bridge.aliases() if one.name == alias), None)
-        if view is None:
-            known = ", ".join(one.name for one in bridge.aliases())
-            raise CommandError(f"there is no alias {alias!r}; there are {known}")
-        names = {candidate.partition("@")[0] for candidate in (*view.candidates, *view.fallback)}
-        entries = [entry for entry in entries if entry.name in names]
-    if provider is not None:
-        entries = [entry for entry in entries if entry.provider == provider]
-    if capability is not None:
-        entries = [entry for entry in entries if capability in entry.capabilities]
+    wanted = ModelFilter(
+        names=None if alias is None else names_of_alias(bridge, alias),
+        provider=provider,
+        capabilities=known_capabilities(capability or ()),
+        region=region,
+        min_context=min_context,
+        max_input_usd_per_mtok=max_input_price,
+        max_output_usd_per_mtok=max_output_price,
+        today=None if include_deprecated else datetime.now(UTC).date(),
+    )
+    entries = wanted.of(bridge.models(include_unavailable=unavailable))
     if as_json:
         print_json({"models": [model_json(entry) for entry in entries], "unavailable": bridge.unavailable()})
         return 0
@@ -111,6 +122,26 @@ def list_models(
     for name, reason in bridge.unavailable().items():
         err.print(f"{name}: off, {reason}", style="dim", markup=False, highlight=False, soft_wrap=True)
     return 0
+
+
+def names_of_alias(bridge: "Bridge", alias: str) -> frozenset[str]:
+    """The models of an alias. Raises CommandError with those there are."""
+    view = next((one for one in bridge.aliases() if one.name == alias), None)
+    if view is None:
+        known = ", ".join(one.name for one in bridge.aliases())
+        raise CommandError(f"there is no alias {alias!r}; there are {known}")
+    return frozenset(candidate.partition("@")[0] for candidate in (*view.candidates, *view.fallback))
+
+
+def known_capabilities(given: Sequence[str]) -> frozenset[str]:
+    """The capabilities. Raises CommandError for one that no model can have."""
+    from bridge.config import Capability
+
+    known = get_args(Capability)
+    for name in given:
+        if name not in known:
+            raise CommandError(f"there is no capability {name!r}; there are {', '.join(known)}")
+    return frozenset(given)
 
 
 def route(

@@ -1,0 +1,77 @@
+"""Room at deployments: what a provider's limits allow, asked before a choice and taken before an attempt."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from bridge.config import ProviderConfig, RateConfig
+from bridge.rate_limits import Grant, Limit, MemoryRateLimiter, RateLimiter
+
+
+class Throttle(Protocol):
+    """Keeps a deployment under the limits that its provider set. `now_s` is the monotonic clock."""
+
+    def wait_s(self, deployment: str, tokens: int, now_s: float) -> float:
+        """Seconds until a call of so many tokens has room there; 0: now. Takes nothing."""
+        ...
+
+    async def take(self, deployment: str, tokens: int, now_s: float) -> bool:
+        """Take one request and `tokens`, an upper bound. False: there is no room, and nothing was taken."""
+        ...
+
+    async def refund(self, deployment: str, tokens: int) -> None:
+        """Give back tokens that were taken and not used. More than was taken is never given back."""
+        ...
+
+
+class DeploymentThrottle:
+    """The throttle over any rate limiter: in memory for one process, or one that processes share.
+
+    A call whose upper bound is larger than what a limit ever holds goes when the limit is untouched: bounds are
+    generous, and the provider has the last word.
+    """
+
+    def __init__(self, providers: Mapping[str, ProviderConfig], limiter: RateLimiter | None = None) -> None:
+        self._limiter: RateLimiter = limiter or MemoryRateLimiter()
+        self._rates = {name: provider.limits for name, provider in providers.items()}
+        self._limits: dict[str, tuple[Limit, ...]] = {}
+        self._taken: dict[str, float] = {}
+
+    def wait_s(self, deployment: str, tokens: int, now_s: float) -> float:
+        limits = self._limits_of(deployment)
+        return self._limiter.wait_s(limits, tokens, now_s) if limits else 0.0
+
+    async def take(self, deployment: str, tokens: int, now_s: float) -> bool:
+        limits = self._limits_of(deployment)
+        if not limits:
+            return True
+        admission = await self._limiter.admit(limits, tokens, now_s)
+        if admission.is_admitted:
+            self._taken[deployment] = self._taken.get(deployment, 0.0) + admission.grant.refundable
+        return admission.is_admitted
+
+    async def refund(self, deployment: str, tokens: int) -> None:
+        taken = self._taken.get(deployment, 0.0)
+        given = min(float(tokens), taken)
+        if given > 0:
+            self._taken[deployment] = taken - given
+            limits = tuple(limit for limit in self._limits_of(deployment) if limit.unit == "tokens")
+            await self._limiter.refund(Grant(limits, given), given)
+
+    def _limits_of(self, deployment: str) -> tuple[Limit, ...]:
+        found = self._limits.get(deployment)
+        if found is None:
+            rate = self._rates.get(deployment.partition("/")[0])
+            found = self._limits[deployment] = () if rate is None else limits_of(deployment, rate)
+        return found
+
+
+def limits_of(deployment: str, rate: RateConfig) -> tuple[Limit, ...]:
+    """The limits of one deployment as its provider's configuration states them."""
+    key, burst = f"deployment:{deployment}", rate.burst_s / 60.0
+    found: list[Limit] = []
+    if rate.requests_per_minute is not None:
+        found.append(Limit(key, "requests", rate.requests_per_minute, burst=rate.requests_per_minute * burst))
+    if rate.tokens_per_minute is not None:
+        tokens = rate.tokens_per_minute
+        found.append(Limit(key, "tokens", tokens, burst=tokens * burst, lends=True))
+    return tuple(found)
