@@ -1,6 +1,7 @@
 """Who asks when, and what: the same calls for every policy of a scenario."""
 
 import bisect
+import hashlib
 import itertools
 import math
 import random
@@ -10,12 +11,23 @@ from dataclasses import dataclass
 from bridge.simulation.scenario import Scenario, Spread, TaskTraffic, Traffic
 
 BYTES_PER_TOKEN = 4
+TOPIC_WORDS = 8
 SLOT_S = 60.0
 """The load is even within a slot."""
-_WORDS = (
-    "the customer wrote that an order from last week has not arrived and asks what happened to it; "
-    "please read the history below, find the reason, and say in plain words what we will do about it. "
+_VOCABULARY = (
+    "invoice garden engine river contract violin medicine harbour ticket forest kitchen satellite novel "
+    "bicycle tax camera desert password insurance bakery glacier keyboard wedding tractor museum battery "
+    "orchestra passport volcano laundry democracy telescope recipe mortgage penguin elevator poetry warehouse "
+    "dentist galaxy carpet election printer mushroom lawyer parachute sugar algorithm festival umbrella radio "
+    "pension crocodile stadium blanket theorem coffee submarine lottery dialect hospital magnet ceramics "
+    "airline vaccine chess thunder spreadsheet butcher canyon hotel enzyme puppet railway diamond podcast "
+    "plumber monsoon library helmet auction cathedral yoga fossil router vineyard soldier calendar whale "
+    "scaffold opera refund comet bridge lemon sculpture traffic sponge treaty drum cactus salary mosaic ferry "
+    "lantern census piano warranty orchid helicopter beer tunnel microscope parliament sandwich anchor protein "
+    "hurricane wallet"
 )
+_WORDS = tuple(_VOCABULARY.split())
+"""What prompts are made of: eight words a topic, so that no two topics mean the same."""
 LONGEST_PROMPT_TOKENS = 100_000
 
 
@@ -127,5 +139,7 @@ class _Asker:
     def _text(self, topic: int, tokens: int) -> str:
         """A prompt of about `tokens` tokens that no other topic of the task has."""
         length = tokens * BYTES_PER_TOKEN
-        head = f"{self._name} {topic}: "
-        return (head + _WORDS * (length // len(_WORDS) + 1))[: max(length, len(head))]
+        drawn_words = hashlib.blake2b(f"{self._name}/{topic}".encode(), digest_size=TOPIC_WORDS).digest()
+        about = " ".join(_WORDS[byte % len(_WORDS)] for byte in drawn_words) + " "
+        head = f"{self._name} {topic}: {about}"
+        return head + (about * (length // len(about)))[: max(length - len(head), 0)]

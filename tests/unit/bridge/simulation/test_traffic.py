@@ -49,6 +49,20 @@ def test_every_prompt_is_new_when_nothing_is_said() -> None:
     assert len({call.text for call in calls}) == len(calls)
 
 
+def test_no_two_prompts_are_about_the_same() -> None:
+    about = [frozenset(call.text.split()[2:]) for call in arrivals(scenario(), 1)]
+
+    shared = max(len(one & other) for n, one in enumerate(about) for other in about[:n])
+    assert shared <= 4
+
+
+def test_a_prompt_is_as_long_as_its_tokens_say() -> None:
+    tasks = {"long": {"prompt_tokens": {"median": 500, "spread": 0.2}}}
+
+    for call in arrivals(scenario(traffic={"calls": 20, "tasks": tasks}), 1):
+        assert len(call.text) == call.prompt_tokens * 4
+
+
 def test_prompts_repeat_with_a_zipf_share() -> None:
     tasks = {"faq": TaskTraffic(prompts=50, zipf=1.0).model_dump()}
     calls = list(arrivals(scenario(traffic={"calls": 3000, "tasks": tasks}), 1))
