@@ -97,19 +97,11 @@ async def judged(server: str, base_url: str, dialect: str, *, has_fallback: bool
             await bridge.aclose()
         async with admin.get(f"{server}/_llmock/verdict") as reply:
             verdict = json.loads(await reply.text())
-    for finding in findings_of(verdict):
-        code = str(finding.get("code") or finding.get("kind") or finding.get("rule"))
+    for finding in verdict["findings"]:
+        code = str(finding["code"])
         if not (has_fallback and code in TOLERATED):
-            problems.append(f"{code}: {finding.get('message') or finding.get('detail') or ''}")
+            problems.append(f"{code}: {finding['title']}")
     return problems
-
-
-def findings_of(verdict: dict[str, Any]) -> list[dict[str, Any]]:
-    """Errors and warnings alike."""
-    found = verdict.get("findings")
-    if isinstance(found, list):
-        return found
-    return [finding for client in verdict.get("clients", []) for finding in client.get("findings", [])]
 
 
 async def ask(bridge: Bridge, prompt: str, *, stream: bool) -> str | None:

@@ -20,6 +20,8 @@ TOKENS = 60
 WORDS = tuple(f"t{n:02d} " for n in range(TOKENS))
 KNOWN_ANSWER = "".join(WORDS)
 SILENCE_S = 120.0
+BETWEEN_EVENTS_S = 0.004
+"""Tokens come one by one, so that what happens to the fortieth happens after the first was relayed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +140,11 @@ class Upstream:
             if behaviour.stall_after == tokens:
                 await asyncio.sleep(behaviour.stall_s)
                 return await self._reset(http, response)
-            await response.write(self._wire.broken_event if behaviour.broken_event == position + 1 else event)
+            try:
+                await response.write(self._wire.broken_event if behaviour.broken_event == position + 1 else event)
+            except ConnectionError:  # the caller has left
+                return response
+            await asyncio.sleep(BETWEEN_EVENTS_S)
         return response
 
     async def _reset(self, http: web.Request, response: web.StreamResponse | None = None) -> web.StreamResponse:
