@@ -122,8 +122,8 @@ async def test_a_fault_of_our_own_reading_code_fails_this_attempt_only() -> None
 
 
 async def test_a_dialect_that_is_not_spoken_is_a_configuration_error() -> None:
-    with pytest.raises(ConfigurationError, match="cohere"):
-        await replying(b"").complete(asking(), deployment(dialect="cohere"), LIMITS)
+    with pytest.raises(ConfigurationError, match="klingon"):
+        await replying(b"").complete(asking(), deployment(dialect="klingon"), LIMITS)
 
 
 async def test_a_provider_without_transport_of_its_own_uses_the_common_one() -> None:

@@ -468,7 +468,7 @@ async def test_round_robin_takes_turns() -> None:
 async def test_listing_models_shows_those_that_can_be_called() -> None:
     one = bench(sections={"providers": {"mock": {}, "local": {}, "openai": {"api_key": "${env:OPENAI_API_KEY}"}}})
 
-    assert [model.name for model in one.bridge.models()] == ["local/smollm2"]
+    assert [model.name for model in one.bridge.models()] == ["local/smollm2", "local/wordllama"]
     assert one.bridge.knows("openai/gpt-4o-mini")
     assert not one.bridge.knows("openai/nonsense")
     assert one.bridge.suggest("chepest") == "cheapest"

@@ -69,7 +69,7 @@ def test_quality_is_that_of_the_models_somebody_knows() -> None:
 
 def test_health_and_learned_weights_are_those_of_now() -> None:
     world = World()
-    world.health.started("mock/a")
+    world.health.begin("mock/a", 0.0)
     snapshot = world.take()
 
     assert snapshot.deployments["mock/a"].in_flight == 1
