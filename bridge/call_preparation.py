@@ -3,6 +3,7 @@
 import random
 from dataclasses import dataclass, replace
 
+from bridge.affordability import Purchase, afford, longest_answer
 from bridge.attempt import AttemptRunner
 from bridge.budgets import scopes_of
 from bridge.caching.exact import ExactCache
@@ -15,19 +16,15 @@ from bridge.chat import ChatRequest, ChatResponse
 from bridge.clock import Clock
 from bridge.config import BridgeConfig
 from bridge.decision import Decision
-from bridge.errors import BudgetExceededError
 from bridge.escalation import cascade_of
 from bridge.identifiers import NewId
 from bridge.learning.quality import QualitySource
 from bridge.lease_pool import LeasePool
-from bridge.money import usd_number
 from bridge.reliability.failover import Failover
 from bridge.reliability.health_book import HealthBook
 from bridge.reservation import Reservation
 from bridge.router import Router, RouterParts
 from bridge.routing.no_route import no_route_error
-from bridge.routing.policy import without
-from bridge.shaping import bound_nano_usd
 from bridge.state_store import StateStore
 from bridge.structured_output import schema_problem
 
@@ -102,7 +99,8 @@ class CallPreparation:
         Raises:
             UnknownModelError: Nothing is called that.
             UnsupportedFeatureError, NoRouteError: No candidate is eligible.
-            BudgetExceededError: The only candidates cannot be priced, and a budget applies.
+            BudgetExceededError: A budget applies, and the candidates cannot be priced or are too dear for it.
+            BudgetUnavailableError: A budget applies, and nobody can say what is left of it.
         """
         request, context = log.request, log.context
         route = self._parts.aliases.resolve(request.model, request.routing)
@@ -121,8 +119,10 @@ class CallPreparation:
         if cached is not None:
             return replace(ready, cached=cached)
         is_budgeted = await reservation.is_budgeted()
+        is_direct = context.run_id is None
+        is_open_ended = is_direct and request.max_output_tokens is None
         if log.kind == "chat":
-            request = self._limited(request, route, is_budgeted=is_budgeted)
+            request = self._limited(request, route, is_budgeted=is_budgeted, is_direct=is_direct)
         log.decision = self._router.decided(
             request,
             context,
@@ -137,9 +137,12 @@ class CallPreparation:
         ready = replace(
             ready, request=request, ends_at_s=self._parts.clock.monotonic() + self._deadline_s(request, route)
         )
-        if is_budgeted:
-            log.decision = await self._afforded(ready, log.decision)
         known = route.deployments()
+        if is_budgeted:
+            may_shorten = is_open_ended and (route.rules is None or route.rules.max_tokens is None)
+            wanted = Purchase(request, log.decision, known, may_shorten and log.kind == "chat")
+            bought = await afford(wanted, reservation, self._parts.prices, self._parts.clock.now())
+            ready, log.decision = replace(ready, request=bought.request), bought.decision
         return replace(ready, targets=tuple(known[name] for name in log.decision.attempts))
 
     def decided(
@@ -152,29 +155,6 @@ class CallPreparation:
         """The call has its answer: the router learns from it."""
         await self._router.answered(ready.route, log)
 
-    async def _afforded(self, ready: Ready, decision: Decision) -> Decision:
-        """The decision with its dearest attempt's money held, taken again without what the budget cannot bear.
-
-        Raises:
-            BudgetExceededError: Not even the least expensive target fits. Nothing is held then.
-        """
-        now = self._parts.clock.now()
-        bounds = {
-            name: bound_nano_usd(self._parts.prices, ready.request, one, now)
-            for name, one in ready.route.deployments().items()
-        }
-        while True:
-            try:
-                await ready.reservation.cover((), max(bounds[name] for name in decision.attempts))
-            except BudgetExceededError as refusal:
-                left = refusal.left_nano_usd
-                dear = {name: _too_dear(bounds[name], left) for name in decision.attempts if bounds[name] > left}
-                decision = without(decision, dear)
-                if not dear or not decision.attempts:
-                    raise
-            else:
-                return decision
-
     async def _cached(self, ready: Ready, log: CallLog) -> ChatResponse | None:
         if ready.route.rules is None or ready.route.rules.cache == "off" or log.kind != "chat":
             return None
@@ -182,20 +162,16 @@ class CallPreparation:
         log.cache = "miss" if found is None else "hit"
         return found
 
-    def _limited(self, request: ChatRequest, route: Route, *, is_budgeted: bool) -> ChatRequest:
-        """The request with the output limit that will be sent: its own, the alias's, or a default under a budget."""
+    def _limited(self, request: ChatRequest, route: Route, *, is_budgeted: bool, is_direct: bool) -> ChatRequest:
+        """The request with the output limit that will be sent: its own, the alias's, or one that a budget needs."""
         if request.max_output_tokens is not None:
             return request
         limit = route.rules.max_tokens if route.rules is not None else None
         if limit is None and is_budgeted:
-            limit = self._parts.config.defaults.max_tokens
+            default = self._parts.config.defaults.max_tokens
+            limit = longest_answer(route.deployments(), default) if is_direct else default
         return request if limit is None else replace(request, max_output_tokens=limit)
 
     def _deadline_s(self, request: ChatRequest, route: Route) -> float:
         alias_s = route.rules.deadline_s if route.rules is not None else None
         return request.deadline_s or alias_s or self._parts.config.retry.deadline_s
-
-
-def _too_dear(bound_nano_usd: int, left_nano_usd: int) -> str:
-    bound, left = usd_number(bound_nano_usd), usd_number(left_nano_usd)
-    return f"it may cost up to ${bound:.6f}, and ${left:.6f} of the budget is left"

@@ -181,6 +181,8 @@ class Dispatcher:
         parts, rules = self._parts, ready.route.rules
 
         async def before_attempt(target: Deployment, beside: Deployment | None) -> None:
+            if beside is None and not log.attempts:
+                return  # `prepare` holds enough for any first attempt
             asked = (target,) if beside is None else (target, beside)
             bounds = (bound_nano_usd(parts.prices, ready.request, one, parts.clock.now()) for one in asked)
             await ready.reservation.cover(log.attempts, sum(bounds))

@@ -61,6 +61,10 @@ class Claim:
     """Decides the window, whenever it asks for more and whenever it settles."""
     shares: dict[str, tuple[PoolLease, int]] = field(default_factory=dict[str, tuple[PoolLease, int]])
     """By lease."""
+    total_nano_usd: int = 0
+    """Held under every budget."""
+    budgets: tuple[Budget, ...] = ()
+    """As they were when the call began."""
 
     @property
     def leases(self) -> tuple[Lease, ...]:
@@ -89,9 +93,10 @@ class LeasePool:
         """The leases this process has."""
         return tuple(lease.id for lease in self._leases.values())
 
-    async def is_budgeted(self, org_id: str, scopes: tuple[BudgetScope, ...]) -> bool:
-        """Is there a budget on one of the scopes? Raises BudgetUnavailableError."""
-        return bool(await self._ledger.budgets_on(org_id, scopes))
+    async def is_budgeted(self, claim: Claim) -> bool:
+        """Is there a budget on one of the call's scopes? Raises BudgetUnavailableError."""
+        claim.budgets = await self._ledger.budgets_on(claim.org_id, claim.scopes)
+        return bool(claim.budgets)
 
     async def hold(self, claim: Claim, total_nano_usd: int) -> None:
         """Raise what the call holds under every budget that covers it to `total_nano_usd`; all or nothing.
@@ -100,13 +105,15 @@ class LeasePool:
             BudgetExceededError: A limit does not allow it.
             BudgetUnavailableError: The leases do not suffice and the ledger does not answer.
         """
-        if total_nano_usd <= 0:
+        if total_nano_usd <= claim.total_nano_usd:
             return
-        budgets = await self._ledger.budgets_on(claim.org_id, claim.scopes)
+        is_first = claim.total_nano_usd == 0 and claim.budgets != ()
+        budgets = claim.budgets if is_first else await self._ledger.budgets_on(claim.org_id, claim.scopes)
         if not self._take(claim, budgets, total_nano_usd):
             async with self._asking.setdefault(claim.org_id, asyncio.Lock()):
                 await self._take_more(claim, total_nano_usd)
         if claim.shares:
+            claim.total_nano_usd = total_nano_usd
             self._write_down(claim)
 
     def release(self, claim: Claim) -> None:
@@ -198,7 +205,12 @@ class LeasePool:
         """Lease what is missing now, and put what was granted into the pool."""
         now_s = self._clock.monotonic()
         requests = self._requests(claim, budgets, total, now_s)
-        answer = await self._ledger.lease(claim.org_id, requests) if requests else ()
+        put_aside = self._put_aside(claim, budgets, total)
+        try:
+            answer = await self._ledger.lease(claim.org_id, requests) if requests else ()
+        finally:
+            for lease, amount in put_aside:
+                lease.free_nano_usd += amount
         if not isinstance(answer, Refusal):
             self._add(claim.org_id, requests, answer, now_s)
         return answer
@@ -215,6 +227,17 @@ class LeasePool:
             if missing > 0 and (lease.free_nano_usd < missing or lease.good_until_s <= now_s):
                 requests.append(LeaseRequest(lease.id, budget, starts_at, max(0, missing - lease.free_nano_usd)))
         return tuple(sorted(requests, key=lambda request: (request.budget.id, request.starts_at)))
+
+    def _put_aside(self, claim: Claim, budgets: Sequence[Budget], total: int) -> list[tuple[PoolLease, int]]:
+        """Take what is there for the call out of everybody's reach while the ledger is asked for the rest."""
+        taken: list[tuple[PoolLease, int]] = []
+        for budget in budgets:
+            lease = self._leases.get((budget.id, window_start(budget.period, claim.started_at)))
+            if lease is not None:
+                amount = min(lease.free_nano_usd, total - claim.shares.get(lease.id, (lease, 0))[1])
+                lease.free_nano_usd -= amount
+                taken.append((lease, amount))
+        return taken
 
     def _add(self, org_id: str, requests: Sequence[LeaseRequest], grants: Sequence[Grant], now_s: float) -> None:
         asked = {request.lease_id: request for request in requests}
@@ -261,6 +284,7 @@ class LeasePool:
             lease.held_nano_usd -= amount
             lease.free_nano_usd += amount - taken_nano_usd(amount, cost_nano_usd)
         claim.shares.clear()
+        claim.total_nano_usd = 0
 
     async def _tend_while_needed(self) -> None:
         while self._leases:

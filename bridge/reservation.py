@@ -31,7 +31,7 @@ class Reservation:
     async def is_budgeted(self) -> bool:
         """Does a budget cover the call? Only then is anything held. Raises BudgetUnavailableError."""
         if self._pool is not None:
-            self.has_budget = await self._pool.is_budgeted(self._claim.org_id, self._claim.scopes)
+            self.has_budget = await self._pool.is_budgeted(self._claim)
         return self.has_budget
 
     async def cover(self, attempts: tuple[AttemptRecord, ...], bound_nano_usd: int) -> None:

@@ -63,6 +63,7 @@ class Prices:
     def __init__(self) -> None:
         self._row_ids: dict[int, tuple[ModelPrice, str]] = {}
         self._dearest: dict[tuple[str, str, bool], RateTable] = {}
+        self._overridden: dict[int, tuple[PriceOverride, Rates]] = {}
 
     def cost(self, priced: ModelEntry | Deployment, usage: Usage, at: datetime) -> PricedUsage:
         """What `usage` costs at `at`, rounded half-even to one nano-dollar."""
@@ -180,7 +181,11 @@ class Prices:
 
     def _dearest_rates(self, entry: ModelEntry, input_tokens: int, at: datetime, *, has_media: bool) -> Rates | None:
         if entry.price_override is not None:
-            return _override_rates(entry.price_override)
+            known = self._overridden.get(id(entry.price_override))
+            if known is None or known[0] is not entry.price_override:
+                known = entry.price_override, _override_rates(entry.price_override)
+                self._overridden[id(entry.price_override)] = known
+            return known[1]
         if entry.is_free:
             return FREE
         if entry.prices_of is None:

@@ -8,8 +8,7 @@ decided. While the database does not answer, what was known goes on to count.
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from bridge.budgets import Budget
@@ -37,6 +36,10 @@ class _Known:
     looked_up_at_s: float
     asked: frozenset[BudgetScope]
     """Scopes that were looked at."""
+    answers: dict[tuple[BudgetScope, ...], tuple[Budget, ...]] = field(
+        default_factory=dict[tuple[BudgetScope, ...], tuple[Budget, ...]]
+    )
+    """To calls since then, without those of runs."""
 
 
 class StandingBudgets:
@@ -50,27 +53,41 @@ class StandingBudgets:
         self._looking_up = asyncio.Lock()
         self._refreshing: dict[str, asyncio.Task[None]] = {}
 
-    async def on(self, org_id: str, scopes: Sequence[BudgetScope]) -> tuple[Budget, ...]:
+    async def on(self, org_id: str, scopes: tuple[BudgetScope, ...]) -> tuple[Budget, ...]:
         """The budgets on one of the scopes, by id. Raises BudgetUnavailableError."""
-        lasting = frozenset(scope for scope in scopes if scope.kind != "run")
-        found = [budget for budget in await self._standing(org_id, lasting) if budget.scope in lasting]
-        for scope in scopes:
-            if scope.kind == "run" and (budget := await self._of_run(org_id, scope)) is not None:
-                found.append(budget)
-        return tuple(sorted(found, key=lambda budget: budget.id)) if len(found) > 1 else tuple(found)
+        lasting = scopes
+        if any(scope.kind == "run" for scope in scopes):
+            lasting = tuple(scope for scope in scopes if scope.kind != "run")
+        found = await self._lasting(org_id, lasting)
+        if lasting is scopes:
+            return found
+        runs = [await self._of_run(org_id, scope) for scope in scopes if scope.kind == "run"]
+        known = (*found, *(budget for budget in runs if budget is not None))
+        return tuple(sorted(known, key=lambda budget: budget.id))
 
     def forget(self, org_id: str) -> None:
         """Look the organisation's budgets up again: one was made or removed."""
         self._known.pop(org_id, None)
 
-    async def _standing(self, org_id: str, scopes: frozenset[BudgetScope]) -> tuple[Budget, ...]:
+    async def _lasting(self, org_id: str, wanted: tuple[BudgetScope, ...]) -> tuple[Budget, ...]:
+        known = self._known.get(org_id)
+        now_s = self._clock.monotonic()
+        if known is not None and now_s - known.looked_up_at_s <= REFRESH_S and wanted in known.answers:
+            return known.answers[wanted]
+        scopes = frozenset(wanted)
+        known = await self._standing(org_id, scopes)
+        found = tuple(budget for budget in known.budgets if budget.scope in scopes)
+        known.answers[wanted] = tuple(sorted(found, key=lambda budget: budget.id))
+        return known.answers[wanted]
+
+    async def _standing(self, org_id: str, scopes: frozenset[BudgetScope]) -> _Known:
         known = self._fresh(org_id, scopes)
         if known is None:
             async with self._looking_up:
                 known = self._fresh(org_id, scopes) or await self._looked_up_or_trusted(org_id, scopes)
         elif self._clock.monotonic() - known.looked_up_at_s > REFRESH_S and org_id not in self._refreshing:
             self._refreshing[org_id] = asyncio.create_task(self._refresh(org_id, scopes))
-        return known.budgets
+        return known
 
     def _fresh(self, org_id: str, scopes: frozenset[BudgetScope]) -> _Known | None:
         known = self._known.get(org_id)

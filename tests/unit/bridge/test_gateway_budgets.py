@@ -42,7 +42,7 @@ async def test_a_call_that_might_not_fit_is_refused_before_anything_is_sent() ->
     one, budget = with_budget(1_000_000)
 
     with pytest.raises(BudgetExceededError) as caught:
-        await one.bridge.chat(asking("mock/cheap"), CONTEXT)
+        await one.bridge.chat(asking("mock/cheap", max_output_tokens=1024), CONTEXT)
 
     assert (caught.value.scope, caught.value.left_nano_usd) == ("org", 1_000_000)
     assert one.mock.calls == []
@@ -80,7 +80,7 @@ async def test_a_target_that_the_budget_cannot_bear_is_left_out_and_a_lesser_one
     one, _ = with_budget(10_000_000, faults=[{"kind": "status", "match": {"model": "cheap"}, "times": None}])
 
     with pytest.raises(BridgeError):
-        await one.bridge.chat(asking("both"), CONTEXT)
+        await one.bridge.chat(asking("both", max_output_tokens=1024), CONTEXT)
     call = one.sink.calls[0]
 
     assert {attempt.model for attempt in call.attempts} == {"mock/cheap"}
