@@ -65,9 +65,14 @@ class Prices:
         self._dearest: dict[tuple[str, str, bool], RateTable] = {}
         self._overridden: dict[int, tuple[PriceOverride, Rates]] = {}
 
+    def entry_at(self, priced: ModelEntry | Deployment, at: datetime) -> ModelEntry:
+        """The model as it is priced at `at`: where prices change on their own, this is what they override."""
+        del at
+        return priced.entry if isinstance(priced, Deployment) else priced
+
     def cost(self, priced: ModelEntry | Deployment, usage: Usage, at: datetime) -> PricedUsage:
         """What `usage` costs at `at`, rounded half-even to one nano-dollar."""
-        entry, usage = _entry_of(priced), usage.billed
+        entry, usage = self.entry_at(priced, at), usage.billed
         if entry.price_override is not None:
             return _by_override(entry.price_override, usage)
         if entry.is_free:
@@ -103,7 +108,7 @@ class Prices:
         `request_bytes` already holds the allowances per message and image; without media their prices do not apply.
         Rounded up. None: the price is unknown.
         """
-        rates = self._dearest_rates(_entry_of(priced), request_bytes, at, has_media=has_media)
+        rates = self._dearest_rates(self.entry_at(priced, at), request_bytes, at, has_media=has_media)
         if rates is None:
             return None
         amount = rates.input_usd * request_bytes + rates.output_usd * max_output_tokens + rates.request_usd
@@ -122,7 +127,7 @@ class Prices:
 
         None: the price is unknown, or output costs nothing.
         """
-        rates = self._dearest_rates(_entry_of(priced), request_bytes, at, has_media=has_media)
+        rates = self._dearest_rates(self.entry_at(priced, at), request_bytes, at, has_media=has_media)
         if rates is None or rates.output_usd == 0:
             return None
         for_output = Decimal(left_nano_usd) / NANO_PER_USD - rates.input_usd * request_bytes - rates.request_usd
@@ -132,7 +137,7 @@ class Prices:
         self, priced: ModelEntry | Deployment, input_tokens: int, output_tokens: int, at: datetime
     ) -> int | None:
         """A prediction: no cache hit, and as many tokens as said. Quick, since it is made for every candidate."""
-        entry = _entry_of(priced)
+        entry = self.entry_at(priced, at)
         if entry.price_override is not None:
             return _by_override(entry.price_override, Usage(input_tokens, output_tokens)).nano_usd
         if entry.is_free:
@@ -146,7 +151,7 @@ class Prices:
 
     def expected_rates(self, priced: ModelEntry | Deployment, input_tokens: int, at: datetime) -> ExpectedRates | None:
         """What a request of so many input tokens pays at `at`, for predictions; None: the price is unknown."""
-        entry = _entry_of(priced)
+        entry = self.entry_at(priced, at)
         if entry.price_override is not None:
             override = entry.price_override
             read = override.cache_read_usd_per_mtok
@@ -199,10 +204,6 @@ class Prices:
             prices = tuple(row.prices for row in rows)
             table = self._dearest[key] = rate_table(prices, at=at, lasts=RATES_LAST, has_media=has_media)
         return table.rates(input_tokens)
-
-
-def _entry_of(priced: ModelEntry | Deployment) -> ModelEntry:
-    return priced.entry if isinstance(priced, Deployment) else priced
 
 
 def _cache_parts(usage: Usage) -> tuple[int, int]:

@@ -8,8 +8,7 @@ from decimal import Decimal
 
 from bridge.catalog.deployments import Deployment
 from bridge.catalog.entries import ModelEntry, PriceOverride
-from bridge.catalog.prices import ExpectedRates, PricedUsage, Prices
-from bridge.chat import Usage
+from bridge.catalog.prices import Prices
 from bridge.simulation.conditions import events_at
 from bridge.simulation.scenario import WorldEvent
 
@@ -24,38 +23,6 @@ class PriceSchedule(Prices):
         self._changes: dict[str, list[float]] = {}
         self._entries: dict[tuple[str, int], tuple[ModelEntry, ModelEntry]] = {}
 
-    def cost(self, priced: ModelEntry | Deployment, usage: Usage, at: datetime) -> PricedUsage:
-        return super().cost(self.entry_at(priced, at), usage, at)
-
-    def worst_case_nano_usd(
-        self,
-        priced: ModelEntry | Deployment,
-        request_bytes: int,
-        max_output_tokens: int,
-        at: datetime,
-        *,
-        has_media: bool = True,
-    ) -> int | None:
-        entry = self.entry_at(priced, at)
-        return super().worst_case_nano_usd(entry, request_bytes, max_output_tokens, at, has_media=has_media)
-
-    def affordable_output_tokens(
-        self,
-        priced: ModelEntry | Deployment,
-        request_bytes: int,
-        left_nano_usd: int,
-        at: datetime,
-        *,
-        has_media: bool = True,
-    ) -> int | None:
-        entry = self.entry_at(priced, at)
-        return super().affordable_output_tokens(entry, request_bytes, left_nano_usd, at, has_media=has_media)
-
-    def expected_nano_usd(
-        self, priced: ModelEntry | Deployment, input_tokens: int, output_tokens: int, at: datetime
-    ) -> int | None:
-        return super().expected_nano_usd(self.entry_at(priced, at), input_tokens, output_tokens, at)
-
     def changes(self, entry: ModelEntry) -> list[float]:
         """Seconds of the scenario at which the model's price changes, sorted."""
         known = self._changes.get(entry.name)
@@ -63,9 +30,6 @@ class PriceSchedule(Prices):
             mine = events_at(self._events, entry.name)
             known = self._changes[entry.name] = sorted({at_s for one in mine for at_s in (one.from_s, one.until_s)})
         return known
-
-    def expected_rates(self, priced: ModelEntry | Deployment, input_tokens: int, at: datetime) -> ExpectedRates | None:
-        return super().expected_rates(self.entry_at(priced, at), input_tokens, at)
 
     def entry_at(self, priced: ModelEntry | Deployment, at: datetime) -> ModelEntry:
         """The model with the price that holds at `at`."""
