@@ -200,14 +200,7 @@ class AttemptStream:
                 continue
             if chunk.has_content:
                 self._measured().first_content()
-            self._ready.append(
-                replace(
-                    chunk,
-                    usage=None,
-                    provider_cost_usd=None,
-                    finish_reason=None if has_ended else chunk.finish_reason,
-                )
-            )
+            self._ready.append(_shown(chunk, has_ended=has_ended))
 
     def _end(self) -> StreamChunk:
         """The last chunk, with the settled usage.
@@ -227,25 +220,34 @@ class AttemptStream:
         return StreamChunk(usage=response.usage, model=response.model, provider_cost_usd=response.provider_cost_usd)
 
     async def _in_time(self, waiting: Awaitable[AnyT]) -> AnyT:
-        limit_s, what = self._patience()
         try:
-            async with asyncio.timeout(max(0.0, limit_s)):
+            async with asyncio.timeout(max(0.0, self._patience_s())):
                 return await waiting
         except TimeoutError as error:
             name = self._exchange.target.name
-            raise AttemptTimeoutError(f"{name}: {what}", deployment=name) from error
+            raise AttemptTimeoutError(f"{name}: {self._what_was_late()}", deployment=name) from error
 
-    def _patience(self) -> tuple[float, str]:
-        """How long the next read may take, and what to say when it takes longer."""
+    def _patience_s(self) -> float:
+        """How long the next read may take."""
         limits, elapsed_s = self._exchange.limits, self._measured().elapsed_s
         if self._total.finish_reason is not None:
-            limit_s, what = self._last_event_s + FINISH_GRACE_S - elapsed_s, "no end after the finish reason"
+            until_s = self._last_event_s + FINISH_GRACE_S
         elif self._total.has_content:
-            limit_s, what = self._last_event_s + limits.idle_s - elapsed_s, f"silent for {limits.idle_s:g} s"
+            until_s = self._last_event_s + limits.idle_s
         else:
-            limit_s, what = limits.ttft_s - elapsed_s, f"no content within {limits.ttft_s:g} s"
-        left_s = limits.total_s - elapsed_s
-        return (limit_s, what) if limit_s <= left_s else (left_s, f"not finished within {limits.total_s:g} s")
+            until_s = limits.ttft_s
+        return min(until_s, limits.total_s) - elapsed_s
+
+    def _what_was_late(self) -> str:
+        """What to say when a read took longer than that."""
+        limits = self._exchange.limits
+        if self._measured().elapsed_s >= limits.total_s:
+            return f"not finished within {limits.total_s:g} s"
+        if self._total.finish_reason is not None:
+            return "no end after the finish reason"
+        if self._total.has_content:
+            return f"silent for {limits.idle_s:g} s"
+        return f"no content within {limits.ttft_s:g} s"
 
     def _produced(self) -> Produced:
         return Produced(self._total.usage, self._total.content_bytes)
@@ -257,3 +259,10 @@ class AttemptStream:
     def _malformed(self, what: str) -> MalformedReplyError:
         name = self._exchange.target.name
         return MalformedReplyError(f"{name}: {what}", deployment=name)
+
+
+def _shown(chunk: StreamChunk, *, has_ended: bool) -> StreamChunk:
+    """The chunk as a caller sees it: usage comes once, at the end, and so does the finish reason."""
+    if chunk.usage is None and chunk.provider_cost_usd is None and (chunk.finish_reason is None or not has_ended):
+        return chunk
+    return replace(chunk, usage=None, provider_cost_usd=None, finish_reason=None if has_ended else chunk.finish_reason)

@@ -153,7 +153,6 @@ class Failover:
             lambda: self._visited(target, course, attempt),
             beside,
             after_s=hedge.after_s,
-            clock=self._clock,
             discard=dropped,
         )
 
@@ -196,7 +195,8 @@ class Failover:
     async def _trial(self, visit: _Visit, course: Course) -> Trial | None:
         """The next attempt at a target, through the gate and with its money held; None: it may not be asked now."""
         plan, now_s = course.plan, self._clock.monotonic()
-        course.limits(visit.keyed, self._streams, now_s)  # raises when no time is left
+        if course.ends_at_s - now_s < LEAST_LEFT_S:
+            course.limits(visit.keyed, self._streams, now_s)  # raises
         is_last = not course.has_next() and visit.beside is None
         flight = await self._gate.enter(
             Passage(

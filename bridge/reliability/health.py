@@ -31,8 +31,12 @@ class RollingWindow:
     def counts(self, now_s: float) -> tuple[int, int]:
         """Successes and failures inside the window."""
         oldest = int(now_s / self._bucket_s) - len(self._ring) + 1
-        live = [bucket for bucket in self._ring if bucket.number >= oldest]
-        return sum(bucket.successes for bucket in live), sum(bucket.failures for bucket in live)
+        successes = failures = 0
+        for bucket in self._ring:
+            if bucket.number >= oldest:
+                successes += bucket.successes
+                failures += bucket.failures
+        return successes, failures
 
     def success_share(self, now_s: float) -> float | None:
         """Share of successes in [0, 1]; None without an outcome."""

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
-from bridge.clock import Clock
 from bridge.config import HedgeConfig
 from bridge.errors import ProviderError
 from bridge.reliability.retry_budget import RetryBudget
@@ -32,7 +31,6 @@ async def hedged(
     second: Callable[[], Coroutine[Any, Any, AnswerT | None]],
     *,
     after_s: float,
-    clock: Clock,
     discard: Callable[[AnswerT], Awaitable[None]],
 ) -> AnswerT | None:
     """The answer of whichever has one first; None is no answer. `second` begins after `after_s`.
@@ -41,17 +39,14 @@ async def hedged(
     what is returned or raised; when it ends before `second` has begun, `second` never does.
     """
     runs: list[asyncio.Task[AnswerT | None]] = [asyncio.create_task(first())]
-    timer = asyncio.create_task(clock.sleep(after_s))
     winner: asyncio.Task[AnswerT | None] | None = None
     try:
-        await asyncio.wait({runs[0], timer}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(runs, timeout=after_s)
         if not runs[0].done():
             runs.append(asyncio.create_task(second()))
         winner = await _first_success(runs)
         return (winner or runs[0]).result()
     finally:
-        timer.cancel()
-        await asyncio.wait({timer})
         await _dropped(runs, winner, discard)
 
 

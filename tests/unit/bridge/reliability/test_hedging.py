@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -10,7 +9,7 @@ import pytest
 from bridge.config import HedgeConfig
 from bridge.errors import ConfigurationError, UnavailableError
 from bridge.reliability.hedging import HedgeBudgets, hedged
-from bridge.simulation.virtual_time import VirtualClock, VirtualTimeLoop, run_virtual
+from bridge.simulation.virtual_time import VirtualTimeLoop, run_virtual
 
 Run = Callable[[], Any]
 
@@ -43,9 +42,8 @@ class Race:
             self.events.append(f"{answer} is discarded")
 
         async def main(loop: VirtualTimeLoop) -> None:
-            clock = VirtualClock(loop, datetime(2026, 11, 24, tzinfo=UTC))
             try:
-                self.result = await hedged(first, second, after_s=after_s, clock=clock, discard=discard)
+                self.result = await hedged(first, second, after_s=after_s, discard=discard)
             except Exception as error:  # noqa: BLE001  # it is looked at by the test
                 self.error = error
             self.over_s = loop.time()
@@ -135,11 +133,8 @@ def test_who_is_cancelled_leaves_nothing_running() -> None:
     async def discard(answer: str) -> None:
         raise AssertionError(answer)
 
-    async def main(loop: VirtualTimeLoop) -> None:
-        clock = VirtualClock(loop, datetime(2026, 11, 24, tzinfo=UTC))
-        waiting: Awaitable[str | None] = hedged(
-            race.runs("a", 10), race.runs("b", 10), after_s=1, clock=clock, discard=discard
-        )
+    async def main(_: VirtualTimeLoop) -> None:
+        waiting: Awaitable[str | None] = hedged(race.runs("a", 10), race.runs("b", 10), after_s=1, discard=discard)
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(waiting, 3)
         assert len(asyncio.all_tasks()) == 1
