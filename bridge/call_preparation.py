@@ -25,6 +25,7 @@ from bridge.reliability.health_book import HealthBook
 from bridge.reservation import Reservation
 from bridge.router import Router, RouterParts
 from bridge.routing.no_route import no_route_error
+from bridge.snapshots import RoomSource
 from bridge.state_store import StateStore
 from bridge.structured_output import schema_problem
 
@@ -47,6 +48,8 @@ class Parts:
     rng: random.Random
     state: StateStore | None = None
     """Shared by processes; None: each has its own."""
+    throttle: RoomSource | None = None
+    """None: no provider set a limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,7 @@ class CallPreparation:
                 new_id=parts.new_id,
                 rng=parts.rng,
                 state=parts.state,
+                throttle=parts.throttle,
             )
         )
 

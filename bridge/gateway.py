@@ -29,13 +29,13 @@ from bridge.learning.quality import PriorQuality, QualitySource
 from bridge.lease_pool import LeasePool
 from bridge.relay import RelayedStream
 from bridge.reliability.failover import Failover
-from bridge.reliability.gate import Throttle
 from bridge.reliability.health_book import HealthBook
 from bridge.reliability.key_ring import KeyRing
 from bridge.rerank import RerankRequest
 from bridge.result import ChatResult, ChatStream
 from bridge.side_calls import EmbeddingResult, RerankResult, SideCalls
 from bridge.state_store import MemoryStateStore, StateStore
+from bridge.throttle import Throttle, throttle_of
 from bridge.transport import HttpTransport, Transport
 from bridge.transports import default_transports
 from bridge.upkeep import ProbeResult, Upkeep
@@ -79,6 +79,7 @@ class Bridge:
     ) -> None:
         clock = clock or SystemClock()
         rng = rng or random.Random()  # noqa: S311  # load spreading and jitter, no secrets
+        throttle = throttle or throttle_of(config.providers)
         self._sinks = tuple(sinks)
         self._clock = clock
         self._new_id = new_id
@@ -108,6 +109,7 @@ class Bridge:
                     keys=KeyRing(refused_key_s=config.retry.refused_key_s, clock=clock, credentials=credentials),
                     throttle=throttle,
                 ),
+                throttle=throttle,
                 runner=AttemptRunner(self._transports, self._prices, clock, new_id),
                 cache=ExactCache(state or MemoryStateStore(clock, max_entries=config.cache.max_entries), config.cache),
                 quality=self._quality,

@@ -65,6 +65,13 @@ class DeploymentThrottle:
         return found
 
 
+def throttle_of(providers: Mapping[str, ProviderConfig]) -> DeploymentThrottle | None:
+    """The throttle of one process; None where no provider has a limit of requests or tokens."""
+    rates = [provider.limits for provider in providers.values()]
+    has_any = any(rate.requests_per_minute is not None or rate.tokens_per_minute is not None for rate in rates)
+    return DeploymentThrottle(providers) if has_any else None
+
+
 def limits_of(deployment: str, rate: RateConfig) -> tuple[Limit, ...]:
     """The limits of one deployment as its provider's configuration states them."""
     key, burst = f"deployment:{deployment}", rate.burst_s / 60.0

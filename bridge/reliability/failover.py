@@ -11,11 +11,12 @@ from bridge.clock import Clock
 from bridge.config import RetryConfig, StreamConfig
 from bridge.errors import BridgeError, CredentialError, NoRouteError, ProviderError
 from bridge.reliability.course import LEAST_LEFT_S, Course, FailoverPlan, HedgePlan, Trial, retry_patience_s
-from bridge.reliability.gate import Gate, Passage, Throttle
+from bridge.reliability.gate import Gate, Passage
 from bridge.reliability.health_book import Flight, HealthBook
 from bridge.reliability.hedging import hedged
 from bridge.reliability.key_ring import NOT_THE_DEPLOYMENTS, KeyRing
 from bridge.reliability.retry_budget import RetryBudget
+from bridge.throttle import Throttle
 
 __all__ = ["Failover", "FailoverPlan", "Trial"]
 

@@ -2,22 +2,12 @@
 
 import asyncio
 from dataclasses import dataclass
-from typing import Protocol
 
 from bridge.catalog.deployments import Deployment
 from bridge.clock import Clock
 from bridge.errors import RateLimitedError
 from bridge.reliability.health_book import Flight, HealthBook
-
-
-class Throttle(Protocol):
-    """The part of a throttle that is used around an attempt."""
-
-    def wait_s(self, deployment: str, tokens: int, now_s: float) -> float: ...
-
-    async def take(self, deployment: str, tokens: int, now_s: float) -> bool: ...
-
-    async def refund(self, deployment: str, tokens: int) -> None: ...
+from bridge.throttle import Throttle
 
 
 @dataclass(frozen=True, slots=True)

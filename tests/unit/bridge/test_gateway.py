@@ -472,3 +472,16 @@ async def test_listing_models_shows_those_that_can_be_called() -> None:
     assert one.bridge.knows("openai/gpt-4o-mini")
     assert not one.bridge.knows("openai/nonsense")
     assert one.bridge.suggest("chepest") == "cheapest"
+
+
+async def test_a_deployment_whose_rate_limit_is_used_up_is_passed_over() -> None:
+    limited = {
+        "providers": {"mock": {"limits": {"requests_per_minute": 2}}},
+        "aliases": {"two": {"candidates": ["mock/first", "mock/second"]}},
+    }
+    one = bench(sections=limited)
+    for _ in range(3):
+        await one.bridge.chat(asking("two"), CONTEXT)
+
+    assert [tried(call)[0][0] for call in one.sink.calls] == ["mock/first", "mock/first", "mock/second"]
+    assert "rate limit reached" in one.bridge.decide(asking("two"), CONTEXT).dropped["mock/first"]
