@@ -30,6 +30,7 @@ class CallLog:
         self.alias: str | None = None
         self.decision: Decision | None = None
         self.cache: CacheOutcome = "off"
+        self.cache_similarity: float | None = None
         self.re_asks = 0
         self.is_rescued = False
         self._attempts: list[AttemptRecord] = []
@@ -63,6 +64,7 @@ class CallLog:
                 attempts=self.attempts,
                 status=status,
                 cache=self.cache,
+                cache_similarity=self.cache_similarity,
                 is_stream=self.is_stream,
                 started_at=self._started_at,
                 finished_at=self._clock.now(),

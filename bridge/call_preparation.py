@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from bridge.affordability import Purchase, afford, longest_answer
 from bridge.attempt import AttemptRunner
 from bridge.budgets import scopes_of
-from bridge.caching.exact import ExactCache
+from bridge.caching.answer_cache import AnswerCache, Lookup
 from bridge.call_log import CallLog
 from bridge.call_record import CallContext
 from bridge.catalog.aliases import Aliases, Route
@@ -14,7 +14,7 @@ from bridge.catalog.deployments import Deployment
 from bridge.catalog.prices import Prices
 from bridge.chat import ChatRequest, ChatResponse
 from bridge.clock import Clock
-from bridge.config import BridgeConfig
+from bridge.config import AliasConfig, BridgeConfig
 from bridge.decision import Decision
 from bridge.escalation import cascade_of
 from bridge.identifiers import NewId
@@ -40,7 +40,7 @@ class Parts:
     health: HealthBook
     failover: Failover
     runner: AttemptRunner
-    cache: ExactCache
+    cache: AnswerCache
     quality: QualitySource
     leases: LeasePool | None
     clock: Clock
@@ -76,6 +76,11 @@ class Ready:
         """The models that may answer, for the cache's key."""
         options = (*self.route.candidates, *self.route.fallback)
         return f"{self.route.requested}={','.join(option.entry.name for option in options)}"
+
+
+def lookup_of(ready: Ready, log: CallLog, rules: AliasConfig) -> Lookup:
+    """The call as its cache sees it."""
+    return Lookup(log.call_id, log.context.org_id, ready.route.requested, log.request, ready.served_by, rules)
 
 
 class CallPreparation:
@@ -123,10 +128,8 @@ class CallPreparation:
         if cached is not None:
             return replace(ready, cached=cached)
         is_budgeted = await reservation.is_budgeted()
-        is_direct = context.run_id is None
-        is_open_ended = is_direct and request.max_output_tokens is None
         if log.kind == "chat":
-            request = self._limited(request, route, is_budgeted=is_budgeted, is_direct=is_direct)
+            request = self._limited(request, route, is_budgeted=is_budgeted, is_direct=context.run_id is None)
         log.decision = self._router.decided(
             request,
             context,
@@ -138,16 +141,14 @@ class CallPreparation:
         )
         if not log.decision.attempts:
             raise no_route_error(log.decision)
-        ready = replace(
-            ready, request=request, ends_at_s=self._parts.clock.monotonic() + self._deadline_s(request, route)
-        )
+        ends_at_s = self._parts.clock.monotonic() + self._deadline_s(request, route)
         known = route.deployments()
         if is_budgeted:
-            may_shorten = is_open_ended and (route.rules is None or route.rules.max_tokens is None)
-            wanted = Purchase(request, log.decision, known, may_shorten and log.kind == "chat")
+            wanted = Purchase(request, log.decision, known, _is_open_ended(log, route))
             bought = await afford(wanted, reservation, self._parts.prices, self._parts.clock.now())
-            ready, log.decision = replace(ready, request=bought.request), bought.decision
-        return replace(ready, targets=tuple(known[name] for name in log.decision.attempts))
+            request, log.decision = bought.request, bought.decision
+        targets = tuple(known[name] for name in log.decision.attempts)
+        return Ready(request, route, reservation, targets, ends_at_s)
 
     def decided(
         self, request: ChatRequest, context: CallContext, route: Route, *, is_stream: bool, is_budgeted: bool
@@ -162,9 +163,12 @@ class CallPreparation:
     async def _cached(self, ready: Ready, log: CallLog) -> ChatResponse | None:
         if ready.route.rules is None or ready.route.rules.cache == "off" or log.kind != "chat":
             return None
-        found = await self._parts.cache.find(log.context.org_id, log.request, ready.served_by)
+        found = await self._parts.cache.find(lookup_of(ready, log, ready.route.rules))
         log.cache = "miss" if found is None else "hit"
-        return found
+        if found is None:
+            return None
+        log.cache_similarity = found.similarity
+        return found.response
 
     def _limited(self, request: ChatRequest, route: Route, *, is_budgeted: bool, is_direct: bool) -> ChatRequest:
         """The request with the output limit that will be sent: its own, the alias's, or one that a budget needs."""
@@ -179,3 +183,9 @@ class CallPreparation:
     def _deadline_s(self, request: ChatRequest, route: Route) -> float:
         alias_s = route.rules.deadline_s if route.rules is not None else None
         return request.deadline_s or alias_s or self._parts.config.retry.deadline_s
+
+
+def _is_open_ended(log: CallLog, route: Route) -> bool:
+    """Did nobody set the output limit, so that it may be lowered to what a budget bears?"""
+    is_unset = log.request.max_output_tokens is None and (route.rules is None or route.rules.max_tokens is None)
+    return log.kind == "chat" and log.context.run_id is None and is_unset

@@ -115,6 +115,8 @@ class CallRecord:
     re_asks: int = 0
     is_rescued: bool = False
     """A stream broke off after its first content, and another target took it up."""
+    cache_similarity: float | None = None
+    """Of a hit: 1 for the same request, less for one that means the same."""
     leases: tuple[Lease, ...] = ()
 
     @property

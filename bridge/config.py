@@ -324,6 +324,9 @@ class CacheConfig(Frozen):
     ttl_s: float = Field(default=3600.0, gt=0)
     deterministic_ttl_s: float = Field(default=86_400.0, gt=0, description="For temperature 0.")
     max_entries: int = Field(default=10_000, ge=1)
+    wait_for_same_s: float = Field(
+        default=30.0, ge=0, description="How long a call waits for the answer to the same request of another call."
+    )
 
 
 class HealthConfig(Frozen):

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from bridge.attempt import AttemptStream
 from bridge.call_log import CallLog
-from bridge.call_preparation import CallPreparation, Parts, Ready
+from bridge.call_preparation import CallPreparation, Parts, Ready, lookup_of
 from bridge.call_record import AttemptRecord, CallContext
 from bridge.catalog.aliases import Route
 from bridge.catalog.deployments import Deployment
@@ -143,9 +143,8 @@ class Dispatcher:
         await self._preparation.answered(ready, log)
         rules = ready.route.rules
         if log.cache == "miss" and rules is not None and not log.is_rescued:
-            await self._parts.cache.keep(
-                log.context.org_id, log.request, ready.served_by, response, alias_ttl_s=rules.cache_ttl_s
-            )
+            cost = sum(attempt.cost_nano_usd or 0 for attempt in log.attempts)
+            await self._parts.cache.keep(lookup_of(ready, log, rules), response, cost_nano_usd=cost)
 
     async def _answered(self, ready: Ready, log: CallLog) -> tuple[Deployment, ChatResponse]:
         """The first answer that comes or, of a cascade, the first that will do."""

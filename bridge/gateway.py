@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from bridge.attempt import HTTP, AttemptRunner
 from bridge.budgets import BudgetLedger
-from bridge.caching.exact import ExactCache
+from bridge.caching.answer_cache import AnswerCache
+from bridge.caching.statistics import CacheReport
 from bridge.call_log import CallLog
 from bridge.call_record import CallContext, CallKind, CallRecord, CallSink, CallStatus
 from bridge.catalog.aliases import Aliases, AliasView
@@ -94,6 +95,8 @@ class Bridge:
         self._insights = Insights(clock, self._yardstick)
         self._health = HealthBook(config.breaker, rng)
         self._transports = default_transports(config, clock) if transports is None else dict(transports)
+        store = state or MemoryStateStore(clock, max_entries=config.cache.max_entries)
+        self._cache = AnswerCache(store, config.cache, clock)
         self._dispatcher = Dispatcher(
             Parts(
                 config=config,
@@ -111,7 +114,7 @@ class Bridge:
                 ),
                 throttle=throttle,
                 runner=AttemptRunner(self._transports, self._prices, clock, new_id),
-                cache=ExactCache(state or MemoryStateStore(clock, max_entries=config.cache.max_entries), config.cache),
+                cache=self._cache,
                 quality=self._quality,
                 leases=self._leases,
                 clock=clock,
@@ -219,6 +222,10 @@ class Bridge:
         entry = self._catalog.get(first)
         return self._prices.expected_nano_usd(entry, input_tokens, output_tokens, self._clock.now())
 
+    def cache_report(self, org_id: str) -> tuple[CacheReport, ...]:
+        """How the caches of an organisation's aliases do in this process, and what would make them do better."""
+        return self._cache.report(org_id)
+
     async def provider_models(self, provider: str) -> tuple[str, ...]:
         """The ids of what a provider says it serves. Costs nothing.
 
@@ -299,6 +306,7 @@ class Bridge:
     ) -> CallRecord:
         """The call's record, told to every sink once."""
         leases = () if ready is None else await ready.reservation.close(was_dispatched=bool(log.attempts))
+        self._cache.done(log.call_id)
         is_first = not log.is_closed
         record = log.close(status, leases, error)
         if is_first:

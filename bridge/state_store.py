@@ -29,6 +29,14 @@ class StateStore(Protocol):
         """Remove a value, if there is one."""
         ...
 
+    async def append(self, key: str, value: str, *, ttl_s: float) -> None:
+        """Add to the end of a list, which lives `ttl_s` from its first value on."""
+        ...
+
+    async def tail(self, key: str, start: int) -> tuple[list[str], int]:
+        """The values of a list from `start` on, and its length; a list that is not there is empty."""
+        ...
+
 
 class MemoryStateStore:
     """State of this process. Holds at most `max_entries`; past that, what expires soonest goes first."""
@@ -37,6 +45,7 @@ class MemoryStateStore:
         self._clock = clock
         self._max_entries = max_entries
         self._values: dict[str, tuple[str, float | None]] = {}
+        self._lists: dict[str, tuple[list[str], float]] = {}
 
     async def get(self, key: str) -> str | None:
         return self._live(key)
@@ -61,6 +70,22 @@ class MemoryStateStore:
 
     async def delete(self, key: str) -> None:
         self._values.pop(key, None)
+
+    async def append(self, key: str, value: str, *, ttl_s: float) -> None:
+        now_s = self._clock.monotonic()
+        values, expires_s = self._lists.get(key, ([], 0.0))
+        if expires_s <= now_s:
+            values, expires_s = [], now_s + ttl_s
+        values.append(value)
+        self._lists[key] = values, expires_s
+        if len(self._lists) > self._max_entries:
+            self._lists = {name: one for name, one in self._lists.items() if one[1] > now_s}
+
+    async def tail(self, key: str, start: int) -> tuple[list[str], int]:
+        values, expires_s = self._lists.get(key, ([], 0.0))
+        if expires_s <= self._clock.monotonic():
+            return [], 0
+        return values[start:], len(values)
 
     def _live(self, key: str) -> str | None:
         found = self._values.get(key)

@@ -1,26 +1,76 @@
 """Canonical request -> cache key; what may be cached, and for how long."""
 
 import hashlib
-import json
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 
-from bridge.chat import ChatRequest, ChatResponse
+import msgspec
+
+from bridge.chat import ChatRequest, ChatResponse, TextPart
 from bridge.config import CacheConfig
 
-NOT_PART_OF_THE_ANSWER = ("model", "deadline_s", "routing")
-"""Fields that say how to get an answer, not which."""
+NOT_PART_OF_THE_ANSWER = frozenset({"model", "deadline_s", "routing", "messages", "tools", "tool_choice"})
+"""Fields that say how to get an answer, not which; and those that have a part of their own."""
+PARAMETERS = tuple(field.name for field in fields(ChatRequest) if field.name not in NOT_PART_OF_THE_ANSWER)
+PARTS = ("models", "system", "tools", "parameters", "history", "prompt")
+"""What a key is made of, in the order in which a difference is named."""
 
 
-def fingerprint(org_id: str, request: ChatRequest, served_by: str) -> str:
+@dataclass(frozen=True, slots=True)
+class RequestKey:
+    """The key of a request, and of each of its parts."""
+
+    answer: str
+    """Where the answer is stored."""
+    parts: Mapping[str, str]
+    """Digest by part of `PARTS`."""
+    context: str
+    """Everything but the prompt: requests that differ in nothing else may mean the same."""
+    prompt: str
+    """The newest message, if it is a user's of text only; empty otherwise."""
+
+
+def key_of(org_id: str, request: ChatRequest, served_by: str) -> RequestKey:
     """The key of a request: organisation, what may serve it, and everything that shapes the answer.
 
     `served_by` names the models that may answer, so that a changed alias does not serve another model's words.
     """
-    shape = asdict(request)
-    for name in NOT_PART_OF_THE_ANSWER:
-        del shape[name]
-    canonical = json.dumps([org_id, served_by, shape], sort_keys=True, separators=(",", ":"), default=dict)
-    return f"answer:{org_id}:{hashlib.sha256(canonical.encode()).hexdigest()}"
+    messages = request.messages
+    system = [message for message in messages if message.role == "system"]
+    others = [message for message in messages if message.role != "system"]
+    shapes: dict[str, object] = {
+        "models": served_by,
+        "system": system,
+        "tools": [request.tools, request.tool_choice],
+        "parameters": [getattr(request, name) for name in PARAMETERS],
+        "history": others[:-1],
+        "prompt": others[-1:],
+    }
+    parts = {name: _digest(shape) for name, shape in shapes.items()}
+    context = _digest([org_id, *(parts[name] for name in PARTS[:-1])])
+    answer = _digest([context, parts["prompt"]])
+    newest = others[-1] if others else None
+    is_text = newest is not None and all(isinstance(part, TextPart) for part in newest.content)
+    prompt = newest.text if newest is not None and newest.role == "user" and is_text else ""
+    return RequestKey(f"answer:{org_id}:{answer}", parts, context, prompt)
+
+
+def fingerprint(org_id: str, request: ChatRequest, served_by: str) -> str:
+    """Where the answer to a request is stored."""
+    return key_of(org_id, request, served_by).answer
+
+
+def _digest(shape: object) -> str:
+    canonical = msgspec.json.encode(shape, enc_hook=_plain, order="deterministic")
+    return hashlib.blake2b(canonical, digest_size=16).hexdigest()
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Mapping):
+        return dict(value)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]  # any mapping will do
+    if isinstance(value, frozenset | set):
+        return sorted(str(item) for item in value)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]  # any items
+    raise TypeError(f"{type(value).__name__} cannot be part of a key")
 
 
 def may_look_up(request: ChatRequest) -> bool:

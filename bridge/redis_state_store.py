@@ -1,0 +1,105 @@
+"""The StateStore over Redis, shared by processes. Commands of Redis 6.2 and later.
+
+When Redis does not answer, the bridge goes on without it: nothing is found, nothing is stored. That is logged once an
+outage; every call tries again, within a short time.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar, cast
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+logger = logging.getLogger(__name__)
+AnyT = TypeVar("AnyT")
+
+ANSWER_LIMIT_S = 0.25
+"""A cache that takes longer than this is no help."""
+INCR = """
+local total = redis.call('INCRBY', KEYS[1], ARGV[1])
+if ARGV[2] ~= '' and redis.call('PTTL', KEYS[1]) < 0 then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
+return total
+"""
+COMPARE_AND_SET = """
+local now = redis.call('GET', KEYS[1])
+if (ARGV[1] == '1' and now ~= ARGV[2]) or (ARGV[1] == '0' and now) then return 0 end
+if ARGV[4] ~= '' then redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[4]) else redis.call('SET', KEYS[1], ARGV[3]) end
+return 1
+"""
+APPEND = """
+local length = redis.call('RPUSH', KEYS[1], ARGV[1])
+if length == 1 then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
+return length
+"""
+TAIL = """
+return {redis.call('LLEN', KEYS[1]), redis.call('LRANGE', KEYS[1], ARGV[1], -1)}
+"""
+
+
+class RedisStateStore:
+    """State that processes share. `prefix` keeps it apart from other users of the same Redis."""
+
+    def __init__(self, url: str, *, prefix: str = "modelbridge:", answer_limit_s: float = ANSWER_LIMIT_S) -> None:
+        self._redis = cast("Any", Redis).from_url(
+            url, decode_responses=True, socket_connect_timeout=answer_limit_s, socket_timeout=answer_limit_s, protocol=3
+        )
+        self._prefix = prefix
+        self._limit_s = answer_limit_s
+        self._is_away = False
+        self._incr = self._redis.register_script(INCR)
+        self._compare_and_set = self._redis.register_script(COMPARE_AND_SET)
+        self._append = self._redis.register_script(APPEND)
+        self._tail = self._redis.register_script(TAIL)
+
+    async def get(self, key: str) -> str | None:
+        nothing: str | None = None
+        return await self._asked(lambda: self._redis.get(self._prefix + key), nothing)
+
+    async def set(self, key: str, value: str, *, ttl_s: float | None = None) -> None:
+        await self._asked(lambda: self._redis.set(self._prefix + key, value, px=_ms(ttl_s)), None)
+
+    async def incr(self, key: str, amount: int = 1, *, ttl_s: float | None = None) -> int:
+        """While Redis is away, the counter stands at `amount`: as if nobody had counted before."""
+        arguments = [amount, _ms(ttl_s) or ""]
+        return int(await self._asked(lambda: self._incr(keys=[self._prefix + key], args=arguments), amount))
+
+    async def compare_and_set(self, key: str, expected: str | None, value: str, *, ttl_s: float | None = None) -> bool:
+        arguments = ["0" if expected is None else "1", expected or "", value, _ms(ttl_s) or ""]
+        return bool(await self._asked(lambda: self._compare_and_set(keys=[self._prefix + key], args=arguments), 0))
+
+    async def delete(self, key: str) -> None:
+        await self._asked(lambda: self._redis.delete(self._prefix + key), 0)
+
+    async def append(self, key: str, value: str, *, ttl_s: float) -> None:
+        arguments = [value, _ms(ttl_s)]
+        await self._asked(lambda: self._append(keys=[self._prefix + key], args=arguments), 0)
+
+    async def tail(self, key: str, start: int) -> tuple[list[str], int]:
+        nothing: tuple[int, list[str]] = (0, [])
+        length, values = await self._asked(lambda: self._tail(keys=[self._prefix + key], args=[start]), nothing)
+        return list(values), int(length)
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        await self._redis.aclose()
+
+    async def _asked(self, ask: Callable[[], Awaitable[AnyT]], otherwise: AnyT) -> AnyT:
+        """Redis's answer, or `otherwise` when there is none in time."""
+        try:
+            async with asyncio.timeout(self._limit_s):
+                answer = await ask()
+        except (RedisError, OSError, TimeoutError) as error:
+            if not self._is_away:
+                logger.warning("state_store.away", extra={"error": type(error).__name__})
+            self._is_away = True
+            return otherwise
+        if self._is_away:
+            logger.warning("state_store.back")
+            self._is_away = False
+        return answer
+
+
+def _ms(seconds: float | None) -> int | None:
+    return None if seconds is None else max(1, round(seconds * 1000))
