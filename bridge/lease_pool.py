@@ -65,13 +65,29 @@ class Claim:
     """Held under every budget."""
     budgets: tuple[Budget, ...] = ()
     """As they were when the call began."""
+    _leases: tuple[Lease, ...] | None = None
 
     @property
     def leases(self) -> tuple[Lease, ...]:
         """Everything held so far."""
-        return tuple(
-            Lease(lease.id, lease.budget.id, lease.budget.scope, amount) for lease, amount in self.shares.values()
-        )
+        if self._leases is None:
+            self._leases = tuple(
+                Lease(lease.id, lease.budget.id, lease.budget.scope, amount) for lease, amount in self.shares.values()
+            )
+        return self._leases
+
+    def raise_to(self, total_nano_usd: int, taken: Iterable[PoolLease]) -> None:
+        """From now on so much is held, in those leases too."""
+        for lease in taken:
+            self.shares[lease.id] = (lease, total_nano_usd)
+        self.total_nano_usd = total_nano_usd
+        self._leases = None
+
+    def let_go(self) -> None:
+        """From now on nothing is held."""
+        self.shares.clear()
+        self.total_nano_usd = 0
+        self._leases = None
 
 
 class LeasePool:
@@ -98,6 +114,16 @@ class LeasePool:
         claim.budgets = await self._ledger.budgets_on(claim.org_id, claim.scopes)
         return bool(claim.budgets)
 
+    def hold_now(self, claim: Claim, total_nano_usd: int) -> bool:
+        """Like `hold`, without waiting; False when the leases do not suffice."""
+        if total_nano_usd <= claim.total_nano_usd:
+            return True
+        is_first = claim.total_nano_usd == 0 and claim.budgets != ()
+        if not is_first or not self._take(claim, claim.budgets, total_nano_usd):
+            return False
+        self._write_down(claim)
+        return True
+
     async def hold(self, claim: Claim, total_nano_usd: int) -> None:
         """Raise what the call holds under every budget that covers it to `total_nano_usd`; all or nothing.
 
@@ -107,13 +133,11 @@ class LeasePool:
         """
         if total_nano_usd <= claim.total_nano_usd:
             return
-        is_first = claim.total_nano_usd == 0 and claim.budgets != ()
-        budgets = claim.budgets if is_first else await self._ledger.budgets_on(claim.org_id, claim.scopes)
+        budgets = await self._ledger.budgets_on(claim.org_id, claim.scopes)
         if not self._take(claim, budgets, total_nano_usd):
             async with self._asking.setdefault(claim.org_id, asyncio.Lock()):
                 await self._take_more(claim, total_nano_usd)
         if claim.shares:
-            claim.total_nano_usd = total_nano_usd
             self._write_down(claim)
 
     def release(self, claim: Claim) -> None:
@@ -163,7 +187,7 @@ class LeasePool:
             lease = self._leases.get((budget.id, window_start(budget.period, claim.started_at)))
             if lease is None:
                 return False
-            missing = total - claim.shares.get(lease.id, (lease, 0))[1]
+            missing = total - claim.shares[lease.id][1] if lease.id in claim.shares else total
             if missing > 0:
                 if lease.free_nano_usd < missing or lease.good_until_s <= now_s:
                     return False
@@ -172,7 +196,7 @@ class LeasePool:
             lease.free_nano_usd -= missing
             lease.held_nano_usd += missing
             lease.used_at_s = now_s
-            claim.shares[lease.id] = (lease, claim.shares.get(lease.id, (lease, 0))[1] + missing)
+        claim.raise_to(total, [lease for lease, _ in wanted])
         self._claims[claim.call_id] = claim
         return True
 
@@ -283,8 +307,7 @@ class LeasePool:
         for lease, amount in claim.shares.values():
             lease.held_nano_usd -= amount
             lease.free_nano_usd += amount - taken_nano_usd(amount, cost_nano_usd)
-        claim.shares.clear()
-        claim.total_nano_usd = 0
+        claim.let_go()
 
     async def _tend_while_needed(self) -> None:
         while self._leases:

@@ -45,8 +45,11 @@ class Reservation:
         """
         if self._pool is None or not self.has_budget:
             return
-        spent = sum(bound_nano_usd if one.cost_nano_usd is None else one.cost_nano_usd for one in attempts)
-        await self._pool.hold(self._claim, spent + bound_nano_usd)
+        total = bound_nano_usd
+        for one in attempts:
+            total += bound_nano_usd if one.cost_nano_usd is None else one.cost_nano_usd
+        if not self._pool.hold_now(self._claim, total):
+            await self._pool.hold(self._claim, total)
 
     async def close(self, *, was_dispatched: bool) -> tuple[Lease, ...]:
         """What settles with the call's record; nothing, and all is put back, when nothing was dispatched."""

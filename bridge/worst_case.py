@@ -8,7 +8,7 @@ from datetime import datetime
 
 from bridge.catalog.deployments import Deployment
 from bridge.catalog.prices import Prices
-from bridge.chat import AudioPart, ChatRequest, DocumentPart, ImagePart, TextPart
+from bridge.chat import ChatRequest, DocumentPart, ImagePart, TextPart
 from bridge.tokens import prompt_bytes
 
 IMAGE_BOUND_TOKENS = 50_000
@@ -23,23 +23,9 @@ TOOL_USE_BOUND_TOKENS = 1_000
 
 def input_bound_tokens(request: ChatRequest, window_tokens: int | None = None) -> int:
     """No tokenizer makes more input tokens of the request: a token is at least one byte; other media at the most."""
-    images = documents = audio = 0
-    for message in request.messages:
-        for part in message.content:
-            if isinstance(part, ImagePart):
-                images += 1
-            elif isinstance(part, DocumentPart):
-                documents += 1
-            elif isinstance(part, AudioPart):
-                audio += len(part.data) // BYTES_PER_AUDIO_TOKEN + 1
-    media = IMAGE_BOUND_TOKENS * images + DOCUMENT_BOUND_TOKENS * documents + audio
+    media = _media_tokens(request)
     within = media if window_tokens is None else min(media, window_tokens)
     return prompt_bytes(request) + within + (TOOL_USE_BOUND_TOKENS if request.tools else 0)
-
-
-def has_media(request: ChatRequest) -> bool:
-    """Is there anything but text in it? Media may have prices of their own."""
-    return any(not isinstance(part, TextPart) for message in request.messages for part in message.content)
 
 
 def attempt_bound_nano_usd(prices: Prices, request: ChatRequest, target: Deployment, at: datetime) -> int | None:
@@ -49,7 +35,7 @@ def attempt_bound_nano_usd(prices: Prices, request: ChatRequest, target: Deploym
     """
     output_tokens = (request.max_output_tokens or 0) * max(request.n, 1)
     given = input_bound_tokens(request, target.entry.context_window)
-    return prices.worst_case_nano_usd(target, given, output_tokens, at, has_media=has_media(request))
+    return prices.worst_case_nano_usd(target, given, output_tokens, at, has_media=_media_tokens(request) > 0)
 
 
 def affordable_tokens(
@@ -57,5 +43,21 @@ def affordable_tokens(
 ) -> int | None:
     """The longest answer whose worst case fits into what is left; None when its price is unknown or sets no limit."""
     given = input_bound_tokens(request, target.entry.context_window)
-    bought = prices.affordable_output_tokens(target, given, left_nano_usd, at, has_media=has_media(request))
+    bought = prices.affordable_output_tokens(target, given, left_nano_usd, at, has_media=_media_tokens(request) > 0)
     return None if bought is None else bought // max(request.n, 1)
+
+
+def _media_tokens(request: ChatRequest) -> int:
+    """Of everything that is no text; media have prices of their own."""
+    total = 0
+    for message in request.messages:
+        for part in message.content:
+            if isinstance(part, TextPart):
+                continue
+            if isinstance(part, ImagePart):
+                total += IMAGE_BOUND_TOKENS
+            elif isinstance(part, DocumentPart):
+                total += DOCUMENT_BOUND_TOKENS
+            else:
+                total += len(part.data) // BYTES_PER_AUDIO_TOKEN + 1
+    return total

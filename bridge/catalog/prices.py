@@ -6,7 +6,7 @@ numbers: the worst case, an upper bound that may be reserved, and the expected c
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from decimal import Decimal
 
 from genai_prices.types import ModelPrice, TieredPrices
 from genai_prices.types import Usage as PricedTokens
@@ -16,6 +16,7 @@ from bridge.catalog import genai_data
 from bridge.catalog.dearest_rates import (
     FREE,
     TOKENS_PER_MTOK,
+    Ceiling,
     Rates,
     RateTable,
     rate_table,
@@ -25,7 +26,7 @@ from bridge.catalog.dearest_rates import (
 from bridge.catalog.deployments import Deployment
 from bridge.catalog.entries import ModelEntry, PriceOverride
 from bridge.chat import Usage
-from bridge.money import NANO_PER_USD, Usd, to_nano_usd
+from bridge.money import Usd, to_nano_usd
 
 HORIZON = timedelta(hours=1)
 """A call that starts now is billed at a price that holds within this time."""
@@ -63,7 +64,7 @@ class Prices:
     def __init__(self) -> None:
         self._row_ids: dict[int, tuple[ModelPrice, str]] = {}
         self._dearest: dict[tuple[str, str, bool], RateTable] = {}
-        self._overridden: dict[int, tuple[PriceOverride, Rates]] = {}
+        self._overridden: dict[int, tuple[PriceOverride, Ceiling]] = {}
 
     def entry_at(self, priced: ModelEntry | Deployment, at: datetime) -> ModelEntry:
         """The model as it is priced at `at`: where prices change on their own, this is what they override."""
@@ -108,11 +109,8 @@ class Prices:
         `request_bytes` already holds the allowances per message and image; without media their prices do not apply.
         Rounded up. None: the price is unknown.
         """
-        rates = self._dearest_rates(self.entry_at(priced, at), request_bytes, at, has_media=has_media)
-        if rates is None:
-            return None
-        amount = rates.input_usd * request_bytes + rates.output_usd * max_output_tokens + rates.request_usd
-        return int((amount * NANO_PER_USD).to_integral_value(rounding=ROUND_CEILING))
+        ceiling = self._ceiling(self.entry_at(priced, at), request_bytes, at, has_media=has_media)
+        return None if ceiling is None else ceiling.nano_usd(request_bytes, max_output_tokens)
 
     def affordable_output_tokens(
         self,
@@ -127,11 +125,8 @@ class Prices:
 
         None: the price is unknown, or output costs nothing.
         """
-        rates = self._dearest_rates(self.entry_at(priced, at), request_bytes, at, has_media=has_media)
-        if rates is None or rates.output_usd == 0:
-            return None
-        for_output = Decimal(left_nano_usd) / NANO_PER_USD - rates.input_usd * request_bytes - rates.request_usd
-        return int((for_output / rates.output_usd).to_integral_value(rounding=ROUND_FLOOR))
+        ceiling = self._ceiling(self.entry_at(priced, at), request_bytes, at, has_media=has_media)
+        return None if ceiling is None else ceiling.output_tokens(request_bytes, left_nano_usd)
 
     def expected_nano_usd(
         self, priced: ModelEntry | Deployment, input_tokens: int, output_tokens: int, at: datetime
@@ -184,11 +179,11 @@ class Prices:
             known = self._row_ids[id(row.prices)] = (row.prices, row.id)
         return known[1]
 
-    def _dearest_rates(self, entry: ModelEntry, input_tokens: int, at: datetime, *, has_media: bool) -> Rates | None:
+    def _ceiling(self, entry: ModelEntry, input_tokens: int, at: datetime, *, has_media: bool) -> Ceiling | None:
         if entry.price_override is not None:
             known = self._overridden.get(id(entry.price_override))
             if known is None or known[0] is not entry.price_override:
-                known = entry.price_override, _override_rates(entry.price_override)
+                known = entry.price_override, _override_ceiling(entry.price_override)
                 self._overridden[id(entry.price_override)] = known
             return known[1]
         if entry.is_free:
@@ -203,7 +198,7 @@ class Prices:
                 return None
             prices = tuple(row.prices for row in rows)
             table = self._dearest[key] = rate_table(prices, at=at, lasts=RATES_LAST, has_media=has_media)
-        return table.rates(input_tokens)
+        return table.ceiling(input_tokens)
 
 
 def _cache_parts(usage: Usage) -> tuple[int, int]:
@@ -244,13 +239,13 @@ def _by_override(override: PriceOverride, usage: Usage) -> PricedUsage:
     return PricedUsage(to_nano_usd(total / TOKENS_PER_MTOK), PriceRef(override.row, override.origin))
 
 
-def _override_rates(override: PriceOverride) -> Rates:
+def _override_ceiling(override: PriceOverride) -> Ceiling:
     dearest = max(
         override.input_usd_per_mtok,
         _or(override.cache_read_usd_per_mtok, Decimal(0)),
         _or(override.cache_write_usd_per_mtok, Decimal(0)),
     )
-    return Rates(dearest / TOKENS_PER_MTOK, override.output_usd_per_mtok / TOKENS_PER_MTOK)
+    return Ceiling.over(Rates(dearest / TOKENS_PER_MTOK, override.output_usd_per_mtok / TOKENS_PER_MTOK))
 
 
 def _first_tier(prices: ModelPrice) -> int | None:

@@ -49,6 +49,8 @@ class _Known:
     """By offer; None where it is off."""
     first_tier_tokens: int | None
     constraints: Constraints
+    under_budget: Constraints
+    """The same for calls that a budget covers."""
 
 
 class Questions:
@@ -66,7 +68,8 @@ class Questions:
         known = self._known_of(route, facts.at)
         expected = facts.expected_output_tokens or defaults.expected_output_tokens
         input_tokens = self._estimator.input_tokens(route.requested, request)
-        constraints = _constraints(known.constraints, request.routing, facts)
+        alias = known.under_budget if facts.is_budgeted else known.constraints
+        constraints = _constraints(alias, request.routing, facts)
         latency_s = constraints.max_latency_s
         return RoutingQuestion(
             requested=route.requested,
@@ -100,13 +103,15 @@ class Questions:
         listed = _each_once(route)
         rates = [None if one is None else self._prices.expected_rates(one, 0, at) for _, one, _ in listed]
         tiers = [rate.tier_tokens for rate in rates if rate is not None and rate.tier_tokens is not None]
+        constraints = _alias_constraints(route, at)
         known = _Known(
             route,
             minute,
             tuple(_offer(*each, rate) for each, rate in zip(listed, rates, strict=True)),
             tuple(one for _, one, _ in listed),
             min(tiers, default=None),
-            _alias_constraints(route, at),
+            constraints,
+            replace(constraints, needs_known_price=True),
         )
         self._known[route.requested] = known
         return known
@@ -250,7 +255,7 @@ def _alias_constraints(route: Route, at: datetime) -> Constraints:
 
 def _constraints(alias: Constraints, overrides: RoutingOverrides | None, facts: RequestFacts) -> Constraints:
     """The alias's constraints, each tightened or replaced by the request's own."""
-    if overrides is None and not facts.is_budgeted and facts.allowed_models is None:
+    if overrides is None and facts.allowed_models is None:
         return alias
     asked = overrides or NO_OVERRIDES
     return replace(
@@ -259,7 +264,6 @@ def _constraints(alias: Constraints, overrides: RoutingOverrides | None, facts: 
         max_cost_usd=asked.max_cost_usd,
         max_latency_s=asked.max_latency_ms / 1000 if asked.max_latency_ms else alias.max_latency_s,
         quality_floor=alias.quality_floor if asked.quality_floor is None else asked.quality_floor,
-        needs_known_price=facts.is_budgeted,
         allowed_models=facts.allowed_models,
     )
 

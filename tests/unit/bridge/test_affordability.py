@@ -46,9 +46,9 @@ class Shop:
     one: Bench
     mock: Noting
 
-    async def sent(self, model: str, context: CallContext = CONTEXT, **options: object) -> object:
+    async def sent(self, model: str, context: CallContext = CONTEXT, *, limit: int | None = None) -> object:
         """The output limit that reached the provider."""
-        await self.one.bridge.chat(asking(model, **options), context)
+        await self.one.bridge.chat(asking(model, max_output_tokens=limit), context)
         body = self.mock.bodies[-1]
         return body.get("max_completion_tokens", body.get("max_tokens"))
 
@@ -94,10 +94,10 @@ async def test_a_limit_that_somebody_set_is_not_lowered() -> None:
     left = INPUT_NANO_USD + 50 * TOKEN_NANO_USD
 
     with pytest.raises(BudgetExceededError):
-        await with_left(left).sent("mock/long", max_output_tokens=51)
+        await with_left(left).sent("mock/long", limit=51)
     with pytest.raises(BudgetExceededError):
         await with_left(left).sent("ruled")
-    assert await with_left(left).sent("mock/long", max_output_tokens=50) == 50
+    assert await with_left(left).sent("mock/long", limit=50) == 50
 
 
 async def test_a_call_of_a_flow_is_sent_the_default() -> None:
