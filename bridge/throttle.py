@@ -65,11 +65,13 @@ class DeploymentThrottle:
         return found
 
 
-def throttle_of(providers: Mapping[str, ProviderConfig]) -> DeploymentThrottle | None:
-    """The throttle of one process; None where no provider has a limit of requests or tokens."""
-    rates = [provider.limits for provider in providers.values()]
-    has_any = any(rate.requests_per_minute is not None or rate.tokens_per_minute is not None for rate in rates)
-    return DeploymentThrottle(providers) if has_any else None
+def throttle_of(
+    providers: Mapping[str, ProviderConfig], limiter: RateLimiter | None = None
+) -> DeploymentThrottle | None:
+    """The throttle that the providers' `limits` ask for; None when they ask for none."""
+    rates = (provider.limits for provider in providers.values())
+    has_limits = any(rate.requests_per_minute or rate.tokens_per_minute for rate in rates)
+    return DeploymentThrottle(providers, limiter) if has_limits else None
 
 
 def limits_of(deployment: str, rate: RateConfig) -> tuple[Limit, ...]:

@@ -15,6 +15,9 @@ from bridge.clock import Clock, SystemClock
 from bridge.config import BridgeConfig
 from bridge.gateway import Bridge
 from bridge.identifiers import NewId, new_id
+from bridge.redis_rate_limiter import RedisRateLimiter
+from bridge.redis_state_store import RedisStateStore
+from bridge.throttle import throttle_of
 from flows.engine_services import EngineServices
 from flows.expressions import CelExpressions
 from flows.inline_lane import InlineLane
@@ -56,6 +59,25 @@ ContextOf = Callable[[str | None], CallContext]
 
 
 @dataclass(frozen=True, slots=True)
+class SharedState:
+    """What processes share through Redis: cached answers, bindings, rate limits. Both None: each has its own."""
+
+    store: RedisStateStore | None = None
+    limiter: RedisRateLimiter | None = None
+
+    @classmethod
+    def of(cls, redis_url: str | None) -> "SharedState":
+        """Over the Redis at `redis_url`, if there is one."""
+        return cls() if redis_url is None else cls(RedisStateStore(redis_url), RedisRateLimiter(redis_url))
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        for one in (self.store, self.limiter):
+            if one is not None:
+                await one.aclose()
+
+
+@dataclass(frozen=True, slots=True)
 class Runtime:
     """What runs flows and answers calls in one process."""
 
@@ -63,6 +85,7 @@ class Runtime:
     database: Database
     clock: Clock
     bridge: Bridge
+    shared: SharedState
     ledger: SqlBudgetLedger
     drain: UsageDrain
     engine: EngineServices
@@ -89,7 +112,10 @@ async def open_runtime(
     """
     runtime = _joined(settings, database, clock or SystemClock(), metrics, tell_lane, with_prefect=with_prefect)
     async with AsyncExitStack() as stack:
+        stack.push_async_callback(runtime.shared.aclose)
         stack.push_async_callback(runtime.bridge.aclose)
+        upkeep = asyncio.create_task(runtime.bridge.run_upkeep(), name="bridge upkeep")
+        stack.callback(upkeep.cancel)
         await runtime.drain.start()
         stack.push_async_callback(runtime.drain.aclose)
         if runtime.prefect is not None:
@@ -207,7 +233,15 @@ def _joined(
     drain = UsageDrain(database, journal, root, clock)
     ledger = SqlBudgetLedger(database, clock, writer_id, journal)
     sinks: list[CallSink] = [drain] if metrics is None else [drain, metrics.calls]
-    bridge = Bridge(config, sinks=sinks, ledger=ledger, clock=clock)
+    shared = SharedState.of(settings.redis_url)
+    bridge = Bridge(
+        config,
+        sinks=sinks,
+        ledger=ledger,
+        clock=clock,
+        state=shared.store,
+        throttle=throttle_of(config.providers, shared.limiter),
+    )
     compiler = FlowCompiler(FlowTexts(database), BridgeNames(bridge, tries=config.retry.max_per_target))
     store, events = SqlRunStore(database, clock), LiveEvents()
     engine = EngineServices(
@@ -249,6 +283,7 @@ def _joined(
         database=database,
         clock=clock,
         bridge=bridge,
+        shared=shared,
         ledger=ledger,
         drain=drain,
         engine=engine,

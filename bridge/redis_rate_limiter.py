@@ -1,0 +1,117 @@
+"""Rate limits that processes share: one Lua call checks all limits and takes from all, or from none.
+
+Redis's own clock counts, so that processes need not agree on theirs. When Redis does not answer, every process counts
+for itself until it is back: limits then hold for each process alone. Commands of Redis 6.2 and later.
+"""
+
+import asyncio
+import logging
+import math
+from collections.abc import Sequence
+from typing import Any, cast
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from bridge.rate_limits import Admission, Grant, Limit, MemoryRateLimiter, claimed, granted, room_of, wait_of
+
+logger = logging.getLogger(__name__)
+
+ANSWER_LIMIT_S = 0.25
+ADMIT = """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + time[2] / 1000
+local taken, is_admitted = {}, 1
+for i, key in ipairs(KEYS) do
+  local full = tonumber(redis.call('GET', key)) or now
+  taken[i] = math.max(full - now, 0)
+  if taken[i] + tonumber(ARGV[3 * i - 1]) - tonumber(ARGV[3 * i]) > 0.001 then is_admitted = 0 end
+end
+local answer = {tostring(is_admitted)}
+for i, key in ipairs(KEYS) do
+  if is_admitted == 1 then
+    taken[i] = taken[i] + tonumber(ARGV[3 * i - 2])
+    redis.call('SET', key, string.format('%.3f', now + taken[i]), 'PX', math.ceil(taken[i]) + 1000)
+  end
+  answer[i + 1] = string.format('%.3f', taken[i])
+end
+return answer
+"""
+REFUND = """
+for i, key in ipairs(KEYS) do
+  local full = tonumber(redis.call('GET', key))
+  if full then redis.call('SET', key, string.format('%.3f', full - tonumber(ARGV[i])), 'KEEPTTL') end
+end
+return 1
+"""
+
+
+class RedisRateLimiter:
+    """A RateLimiter over Redis. `prefix` keeps its keys apart from other users of the same Redis."""
+
+    def __init__(self, url: str, *, prefix: str = "modelbridge:rate:", answer_limit_s: float = ANSWER_LIMIT_S) -> None:
+        self._redis = cast("Any", Redis).from_url(
+            url, decode_responses=True, socket_connect_timeout=answer_limit_s, socket_timeout=answer_limit_s, protocol=3
+        )
+        self._prefix = prefix
+        self._limit_s = answer_limit_s
+        self._own = MemoryRateLimiter()
+        self._is_away = False
+        self._admit = self._redis.register_script(ADMIT)
+        self._refund = self._redis.register_script(REFUND)
+
+    async def admit(self, limits: Sequence[Limit], tokens: float, now_s: float) -> Admission:
+        if not limits:
+            return Admission(0.0, ())
+        if any(math.isinf(wait_of(limit, tokens, 0.0)) for limit in limits):
+            return self._own.admit_now(limits, tokens, now_s)
+        answer = await self._asked(self._admit, limits, [part for limit in limits for part in _costs(limit, tokens)])
+        if answer is None:
+            return self._own.admit_now(limits, tokens, now_s)
+        is_admitted, taken_s = answer[0] == "1", [float(text) / 1000 for text in answer[1:]]
+        for limit, seconds in zip(limits, taken_s, strict=True):
+            self._own.learn(limit, now_s + seconds)
+        rooms = tuple(room_of(limit, seconds) for limit, seconds in zip(limits, taken_s, strict=True))
+        if is_admitted:
+            return Admission(0.0, rooms, grant=granted(limits, tokens))
+        waits = [wait_of(limit, tokens, seconds) for limit, seconds in zip(limits, taken_s, strict=True)]
+        longest = max(range(len(limits)), key=lambda position: waits[position])
+        return Admission(waits[longest], rooms, limits[longest])
+
+    async def refund(self, grant: Grant, tokens: float) -> float:
+        given = claimed(grant, tokens)
+        if given > 0 and grant.limits:
+            amounts = [f"{given * limit.unit_s * 1000:.3f}" for limit in grant.limits]
+            if await self._asked(self._refund, grant.limits, amounts) is None:
+                self._own.refund_now(Grant(grant.limits, given), given)
+        return given
+
+    def wait_s(self, limits: Sequence[Limit], tokens: float, now_s: float) -> float:
+        return self._own.wait_s(limits, tokens, now_s)
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        await self._redis.aclose()
+
+    async def _asked(
+        self, script: Any, limits: Sequence[Limit], arguments: list[str]
+    ) -> list[str] | None:  # redis is untyped here
+        """Redis's answer; None when there is none in time."""
+        keys = [self._prefix + limit.name for limit in limits]
+        try:
+            async with asyncio.timeout(self._limit_s):
+                answer = await script(keys=keys, args=arguments)
+        except (RedisError, OSError, TimeoutError) as error:
+            if not self._is_away:
+                logger.warning("rate_limiter.away", extra={"error": type(error).__name__})
+            self._is_away = True
+            return None
+        if self._is_away:
+            logger.warning("rate_limiter.back")
+            self._is_away = False
+        return [str(part) for part in cast("list[object]", answer)] if isinstance(answer, list) else [str(answer)]
+
+
+def _costs(limit: Limit, tokens: float) -> tuple[str, str, str]:
+    """What the request takes, what must be there for it, and the depth of the bucket, in milliseconds."""
+    return tuple(f"{seconds * 1000:.3f}" for seconds in (limit.cost_s(tokens), limit.needed_s(tokens), limit.depth_s))  # pyright: ignore[reportReturnType]  # three of them
