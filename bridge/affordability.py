@@ -1,8 +1,9 @@
 """What the budget bears: the money of the dearest attempt a decision may come to is held, or the decision is cut."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
+from typing import NamedTuple
 
 from bridge.catalog.deployments import Deployment
 from bridge.catalog.prices import Prices
@@ -19,8 +20,7 @@ LEAST_TOKENS = 16
 """A shorter answer is not worth its prompt: the call is refused."""
 
 
-@dataclass(frozen=True, slots=True)
-class Purchase:
+class Purchase(NamedTuple):
     """A request that may be sent to the deployments of a decision."""
 
     request: ChatRequest
@@ -37,26 +37,34 @@ async def afford(purchase: Purchase, reservation: Reservation, prices: Prices, a
         BudgetExceededError: Not even the least expensive target fits. Nothing is held then.
     """
     while True:
-        request, decision = purchase.request, purchase.decision
-        targets = {name: purchase.deployments[name] for name in decision.attempts}
-        bounds = {name: bound_nano_usd(prices, request, one, at) for name, one in targets.items()}
+        request, known = purchase.request, purchase.deployments
+        bounds = [bound_nano_usd(prices, request, known[name], at) for name in purchase.decision.attempts]
         try:
-            await reservation.cover((), max(bounds.values()))
+            await reservation.cover((), max(bounds))
         except BudgetExceededError as refusal:
-            left = refusal.left_nano_usd
-            bought = {name: _bought(prices, request, one, at, left) for name, one in targets.items()}
-            if purchase.is_open_ended and (enough := [n for n in bought.values() if n >= LEAST_TOKENS]):
-                request = replace(request, max_output_tokens=min(enough))
-                bounds = {name: bounds[name] for name, tokens in bought.items() if tokens < LEAST_TOKENS}
-            dear = {name: _too_dear(bound, left) for name, bound in bounds.items() if bound > left}
-            if request is purchase.request and not dear:
+            smaller = _cut(purchase, prices, at, refusal.left_nano_usd)
+            if smaller is None:
                 raise
-            decision = without(decision, dear) if dear else decision
-            if not decision.attempts:
-                raise
-            purchase = replace(purchase, request=request, decision=decision)
+            purchase = smaller
         else:
             return purchase
+
+
+def _cut(purchase: Purchase, prices: Prices, at: datetime, left_nano_usd: int) -> Purchase | None:
+    """What of it fits into what is left: a shorter answer, fewer targets; None when nothing does."""
+    request, decision = purchase.request, purchase.decision
+    targets = {name: purchase.deployments[name] for name in decision.attempts}
+    bounds = {name: bound_nano_usd(prices, request, one, at) for name, one in targets.items()}
+    bought = {name: _bought(prices, request, one, at, left_nano_usd) for name, one in targets.items()}
+    if purchase.is_open_ended and (enough := [tokens for tokens in bought.values() if tokens >= LEAST_TOKENS]):
+        request = replace(request, max_output_tokens=min(enough))
+        bounds = {name: bounds[name] for name, tokens in bought.items() if tokens < LEAST_TOKENS}
+    dear = {name: _too_dear(bound, left_nano_usd) for name, bound in bounds.items() if bound > left_nano_usd}
+    if dear:
+        decision = without(decision, dear)
+    if not decision.attempts or (request is purchase.request and not dear):
+        return None
+    return purchase._replace(request=request, decision=decision)
 
 
 def longest_answer(deployments: Mapping[str, Deployment], default_tokens: int) -> int:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from bridge.chat import FinishReason, Usage
 from bridge.decision import Decision
@@ -34,8 +34,7 @@ class Lease:
     amount_nano_usd: int
 
 
-@dataclass(frozen=True, slots=True)
-class CallHold:
+class CallHold(NamedTuple):
     """What a call holds, as it is written down before the call is dispatched: known even after a kill."""
 
     call_id: str

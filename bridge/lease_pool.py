@@ -76,10 +76,8 @@ class Claim:
             )
         return self._leases
 
-    def raise_to(self, total_nano_usd: int, taken: Iterable[PoolLease]) -> None:
-        """From now on so much is held, in those leases too."""
-        for lease in taken:
-            self.shares[lease.id] = (lease, total_nano_usd)
+    def raised_to(self, total_nano_usd: int) -> None:
+        """Its shares have grown to that."""
         self.total_nano_usd = total_nano_usd
         self._leases = None
 
@@ -182,21 +180,24 @@ class LeasePool:
     def _take(self, claim: Claim, budgets: Iterable[Budget], total: int) -> bool:
         """Take it out of the leases if all of them have enough. Never waits, so nobody comes between."""
         now_s = self._clock.monotonic()
-        wanted: list[tuple[PoolLease, int]] = []
+        shares = claim.shares
+        taken: list[PoolLease] = []
         for budget in budgets:
             lease = self._leases.get((budget.id, window_start(budget.period, claim.started_at)))
             if lease is None:
                 return False
-            missing = total - claim.shares[lease.id][1] if lease.id in claim.shares else total
+            missing = total - shares[lease.id][1] if lease.id in shares else total
             if missing > 0:
                 if lease.free_nano_usd < missing or lease.good_until_s <= now_s:
                     return False
-                wanted.append((lease, missing))
-        for lease, missing in wanted:
+                taken.append(lease)
+        for lease in taken:
+            missing = total - shares[lease.id][1] if lease.id in shares else total
             lease.free_nano_usd -= missing
             lease.held_nano_usd += missing
             lease.used_at_s = now_s
-        claim.raise_to(total, [lease for lease, _ in wanted])
+            shares[lease.id] = (lease, total)
+        claim.raised_to(total)
         self._claims[claim.call_id] = claim
         return True
 

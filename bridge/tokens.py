@@ -5,7 +5,7 @@ The ratio follows what each model's provider counts. Upper bounds for money are 
 
 import msgspec
 
-from bridge.chat import ChatRequest, ImagePart, Message
+from bridge.chat import ChatRequest, ImagePart, Message, TextPart
 from bridge.json_types import JsonValue
 
 BYTES_PER_TOKEN = 4.0
@@ -66,10 +66,17 @@ def _images(request: ChatRequest) -> int:
 
 
 def _message_bytes(message: Message) -> int:
-    total = MESSAGE_ALLOWANCE_BYTES + text_bytes(message.text) + text_bytes(message.name or "")
+    total = MESSAGE_ALLOWANCE_BYTES
+    for part in message.content:
+        if isinstance(part, TextPart):
+            total += text_bytes(part.text)
+    if message.name:
+        total += text_bytes(message.name)
     for call in message.tool_calls:
         total += MESSAGE_ALLOWANCE_BYTES + text_bytes(call.name) + text_bytes(call.arguments) + text_bytes(call.id)
-    return total + text_bytes(message.tool_call_id or "")
+    for thought in message.reasoning:
+        total += MESSAGE_ALLOWANCE_BYTES + text_bytes(thought.text) + text_bytes(thought.signature)
+    return total + (text_bytes(message.tool_call_id) if message.tool_call_id else 0)
 
 
 def _json_bytes(value: JsonValue) -> int:

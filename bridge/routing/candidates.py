@@ -181,7 +181,8 @@ def _too_dear(offer: Offer, question: RoutingQuestion, snapshot: Snapshot) -> st
 
 
 def _unpriced(offer: Offer, question: RoutingQuestion, snapshot: Snapshot) -> str | None:
-    is_unknown = _cost_usd(offer, question, snapshot) is None
+    del question, snapshot
+    is_unknown = offer.input_usd_per_mtok is None or offer.output_usd_per_mtok is None
     return "its price is unknown, and a budget applies" if is_unknown else None
 
 

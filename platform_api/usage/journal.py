@@ -148,8 +148,7 @@ class Journal:
 
     def hold(self, hold: CallHold) -> None:
         """Append what a call holds, all of it: a later frame of the same call replaces it. Raises JournalError."""
-        stored = StoredHold(hold.call_id, hold.org_id, hold.scopes, hold.leases, hold.started_at)
-        self._append(self._encoder.encode(stored))
+        self._append(self._encoder.encode(StoredHold(*hold)))
 
     def _append(self, payload: bytes) -> None:
         self._unwritten.append(encode_frame(payload))
