@@ -10,8 +10,10 @@ from pathlib import Path
 def main() -> None:
     """Run them in the order of their names."""
     for path in sorted(Path(__file__).parent.glob("[a-z]*.py")):
-        print(f"== {path.stem}")
-        import_module(f"benchmarks.{path.stem}").main()
+        main_of = getattr(import_module(f"benchmarks.{path.stem}"), "main", None)
+        if main_of is not None:
+            print(f"== {path.stem}")
+            main_of()
 
 
 if __name__ == "__main__":
