@@ -21,6 +21,7 @@ from bridge.chat import (
     ToolCall,
 )
 from bridge.errors import RejectedError
+from bridge.json_types import JsonObject
 from bridge.providers.anthropic_messages import AnthropicMessages
 
 WEATHER = Tool("weather", "Of a city.", {"type": "object", "properties": {"city": {"type": "string"}}})
@@ -123,7 +124,7 @@ def test_how_tools_may_be_chosen(choice: str | None, parallel: bool | None, sent
 
 
 def test_a_schema_and_an_effort_share_the_output_configuration() -> None:
-    schema = {"type": "object", "properties": {}, "additionalProperties": False}
+    schema: JsonObject = {"type": "object", "additionalProperties": False}
     request = ChatRequest("m", (USER,), response_format=JsonFormat(schema), reasoning_effort="high")
 
     built = body(request)
