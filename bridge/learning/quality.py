@@ -116,6 +116,7 @@ class ScoredQuality:
         self._clock = clock
         self._prior = prior or PriorQuality()
         self._models: dict[tuple[str, str], _ModelScores] = {}
+        self._orgs: set[str] = set()
 
     def add(self, scores: Iterable[QualityScore]) -> None:
         """Take scores in, in any order. One outside [0, 1] or of an older version than the newest is ignored."""
@@ -123,6 +124,7 @@ class ScoredQuality:
             if not 0.0 <= score.value <= 1.0:
                 continue
             key = (score.org_id, score.model)
+            self._orgs.add(score.org_id)
             known = self._models.get(key)
             if known is None or (score.version and known.version and score.version != known.version):
                 known = self._models[key] = _ModelScores(score.version)
@@ -131,6 +133,7 @@ class ScoredQuality:
 
     def forget(self, org_id: str) -> None:
         """Drop everything of a tenant; its scores will be told again."""
+        self._orgs.discard(org_id)
         for key in [key for key in self._models if key[0] == org_id]:
             del self._models[key]
 
@@ -138,12 +141,18 @@ class ScoredQuality:
         prior = self._prior.estimate(org_id, task, entry)
         known = self._models.get((org_id, entry.name))
         if known is None or not known.tasks:
-            return prior
+            return prior if prior is None or org_id not in self._orgs else _doubted(prior)
         now_s = self._clock.now().timestamp()
         for sums in known.tasks.values():
             sums.fade(now_s)
         start = UNKNOWN_PRIOR if prior is None else prior.mean
         return _estimate(known.tasks, task, start)
+
+
+def _doubted(prior: QualityEstimate) -> QualityEstimate:
+    """A prior beside models with scores: it is worth a few scores and no more, so its bound is as low as theirs."""
+    doubt = Z_LOWER * math.sqrt(prior.mean * (1 - prior.mean) / PRIOR_SCORES)
+    return QualityEstimate(prior.mean, max(prior.mean - doubt, 0.0), source=prior.source)
 
 
 def _estimate(tasks: dict[str, _Faded], task: str, prior: float) -> QualityEstimate:

@@ -42,6 +42,18 @@ def test_without_scores_the_prior_stands() -> None:
     assert estimated() == QualityEstimate(0.7, 0.7)
 
 
+def test_beside_scored_models_an_unscored_one_is_not_taken_to_be_better_than_they_are() -> None:
+    source = ScoredQuality(FrozenClock(NOW))
+    source.add([score(0.7)] * 20)
+    scored = source.estimate("org", "triage", MODEL)
+    unscored = source.estimate("org", "triage", ModelEntry("p/new", "p", "new", quality=0.7))
+
+    assert scored is not None
+    assert unscored is not None
+    assert unscored.mean == 0.7
+    assert unscored.lower_bound < scored.lower_bound
+
+
 def test_one_score_moves_the_mean_a_little_and_many_carry_it() -> None:
     means = [estimated(*[score(1.0)] * count).mean for count in (0, 1, 10, 100, 1000)]
 
