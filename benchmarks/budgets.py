@@ -204,7 +204,7 @@ async def _outcome(database: Database, org_id: UUID, budget_id: UUID, report: Re
 
 
 async def extra_cpu(address: str, folder: Path) -> tuple[float, float, int, int]:
-    """CPU of a call without a budget, what a lease adds, in us by the best rounds; leases asked for; all transactions."""
+    """CPU of a call without a budget, what a lease adds, in us by the best rounds; leases asked, transactions begun."""
     database, clock = Database(address), SystemClock()
     org_id, _ = await new_budget(database, 1_000_000_000_000)
     free_id = new_id()

@@ -137,11 +137,11 @@ async def spend(orders: Orders) -> Report:
     return report
 
 
-def main() -> None:
+def follow_orders() -> None:
     """Follow the orders of the first argument."""
     orders = msgspec.json.decode(sys.argv[1], type=Orders)
     print(json.dumps(msgspec.to_builtins(asyncio.run(spend(orders)))), flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    follow_orders()

@@ -13,6 +13,7 @@ from bridge.clock import Clock
 from bridge.errors import ProviderError
 from bridge.money import to_nano_usd
 from bridge.tokens import TokenEstimator
+from bridge.worst_case import input_bound_tokens
 
 OnRecord = Callable[[AttemptRecord], None]
 """Is told of an attempt once, at its end, whatever the end."""
@@ -73,9 +74,16 @@ class AttemptMeter:
         if stated is not None and is_believable(stated, self._target):
             self._estimator.learn(self._target.model, self._request, stated.input_tokens)
             return stated
+        return self._estimated(produced)
+
+    def _estimated(self, produced: Produced) -> Usage:
+        """The prompt and what was received, by bytes; never more than what was held for the attempt."""
+        limit = self._request.max_output_tokens
+        output = self._estimator.tokens(self._target.model, produced.content_bytes)
+        bound = input_bound_tokens(self._request, self._target.entry.context_window)
         return Usage(
-            input_tokens=self._estimator.input_tokens(self._target.model, self._request),
-            output_tokens=self._estimator.tokens(self._target.model, produced.content_bytes),
+            input_tokens=min(self._estimator.input_tokens(self._target.model, self._request), bound),
+            output_tokens=output if limit is None else min(output, limit * max(self._request.n, 1)),
             is_estimated=True,
         )
 

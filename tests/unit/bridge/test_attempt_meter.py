@@ -1,4 +1,8 @@
+from dataclasses import replace
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bridge.attempt_meter import NOTHING, AttemptMeter, Produced, is_believable, provider_nano_usd
 from bridge.call_record import AttemptRecord
@@ -7,6 +11,7 @@ from bridge.chat import ChatResponse, Usage
 from bridge.clock import FrozenClock
 from bridge.errors import AttemptTimeoutError, NotReachedError, ProviderError, RateLimitedError, UnavailableError
 from bridge.tokens import TokenEstimator
+from bridge.worst_case import attempt_bound_nano_usd
 from tests.support.wire import START, asking, deployment
 
 
@@ -112,6 +117,23 @@ def test_times_are_the_clocks() -> None:
 )
 def test_absurd_counts_are_not_believed(usage: Usage, is_fine: bool) -> None:
     assert is_believable(usage, deployment(context_window=1_000)) is is_fine
+
+
+@given(st.integers(0, 10**7), st.integers(1, 5000), st.integers(1, 3), st.integers(1, 10**6))
+def test_an_estimate_never_costs_more_than_what_was_held(content_bytes: int, limit: int, n: int, counted: int) -> None:
+    request, target, estimator = (
+        replace(asking("x" * 384), max_output_tokens=limit, n=n),
+        deployment(),
+        TokenEstimator(),
+    )
+    estimator.learn(target.model, request, counted)
+    one = AttemptMeter("a", request, target, prices=Prices(), clock=FrozenClock(START), estimator=estimator)
+    record = one.cancelled(Produced(content_bytes=content_bytes))
+    bound = attempt_bound_nano_usd(Prices(), request, target, START)
+
+    assert record.cost_nano_usd is not None
+    assert bound is not None
+    assert record.cost_nano_usd <= bound
 
 
 def test_absurd_counts_are_replaced_by_an_estimate_that_says_so() -> None:
