@@ -201,6 +201,10 @@ class MemoryBudgetLedger:
         """What processes hold in that window, for calls or idle."""
         return self._shown(budget_id, at).held_nano_usd
 
+    def leased_nano_usd(self, lease_id: str) -> int:
+        """What one lease holds."""
+        return self._leases[lease_id].amount_nano_usd if lease_id in self._leases else 0
+
     async def budgets_on(self, org_id: str, scopes: tuple[BudgetScope, ...]) -> tuple[Budget, ...]:
         if (org_id, scopes) not in self._asked:
             self._answer()

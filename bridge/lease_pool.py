@@ -103,9 +103,9 @@ class LeasePool:
         self._tending: asyncio.Task[None] | None = None
 
     @property
-    def lease_ids(self) -> tuple[str, ...]:
+    def leases(self) -> tuple[PoolLease, ...]:
         """The leases this process has."""
-        return tuple(lease.id for lease in self._leases.values())
+        return tuple(self._leases.values())
 
     async def is_budgeted(self, claim: Claim) -> bool:
         """Is there a budget on one of the call's scopes? Raises BudgetUnavailableError."""

@@ -41,7 +41,8 @@ async def set_limit(
         budget.limit_nano_usd = limit_nano_usd
         await budgets.recall(org_id, budget_id=budget.id)
         return budget
-    await budgets.stop_the_drain(org_id)
+    if scope.kind != "run":  # nothing was spent on a run that is being made
+        await budgets.stop_the_drain(org_id)
     budget = BudgetRow(
         id=UUID(new_id()),
         org_id=org_id,

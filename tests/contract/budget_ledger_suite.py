@@ -188,7 +188,7 @@ class BudgetLedgerSuite:
         await process.pool.tend()
 
         assert await money.stands(budget, money.clock.now()) == (0, 0)
-        assert process.pool.lease_ids == ()
+        assert process.pool.leases == ()
         await process.aclose()
 
     async def test_a_killed_process_costs_what_its_cut_off_calls_held_and_frees_the_rest(self, money: Money) -> None:

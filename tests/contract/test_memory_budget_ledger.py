@@ -36,7 +36,7 @@ class MemoryProcess:
         self._journal.clear()
 
     async def kill(self) -> None:
-        leases = self.pool.lease_ids
+        leases = [lease.id for lease in self.pool.leases]
         await self.drain()
         self._ledger.bury(leases)
 

@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
 
-from bridge.budgets import MemoryBudgetLedger
+from bridge.budgets import MemoryBudgetLedger, taken_nano_usd
 from bridge.call_record import BudgetScope, CallRecord
 from bridge.clock import FrozenClock
 from bridge.errors import BudgetExceededError, BudgetUnavailableError
@@ -123,7 +123,7 @@ class BudgetMachine(RuleBasedStateMachine):
         dead = self.processes[number]
         self.under_way = {key: one for key, one in self.under_way.items() if one[1] is not dead}
         self._drain(dead)
-        self.ledger.bury(dead.pool.lease_ids)
+        self.ledger.bury(lease.id for lease in dead.pool.leases)
         self.processes[number] = Process(self.ledger, self.clock, self.ids)
 
     @rule(seconds=st.sampled_from([1, 15, 25, 61, 700]))
@@ -138,6 +138,20 @@ class BudgetMachine(RuleBasedStateMachine):
                 held, settled = self.ledger.held_nano_usd(budget, at), self.ledger.settled_nano_usd(budget, at)
                 assert held >= 0
                 assert held + settled <= LIMITS[scope]
+
+    @invariant()
+    def processes_lend_what_they_lease(self) -> None:
+        """A lease covers what is free in it, what calls hold, and what ended calls cost and was not drained."""
+        for process in self.processes:
+            undrained: dict[str, int] = {}
+            for record in {one.call_id: one for one in process.journal}.values():
+                for share in record.leases:
+                    taken = taken_nano_usd(share.amount_nano_usd, record.cost_nano_usd)
+                    undrained[share.id] = undrained.get(share.id, 0) + taken
+            for lease in process.pool.leases:
+                assert min(lease.free_nano_usd, lease.held_nano_usd) >= 0
+                needed = lease.free_nano_usd + lease.held_nano_usd + undrained.get(lease.id, 0)
+                assert self.ledger.leased_nano_usd(lease.id) == needed
 
     def teardown(self) -> None:
         for claim, process in list(self.under_way.values()):

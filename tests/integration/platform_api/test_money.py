@@ -1,7 +1,9 @@
 """Money over HTTP: budgets refuse, usage adds up, nothing is paid twice."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -68,8 +70,37 @@ async def test_a_call_over_the_budget_is_refused_with_402_and_not_made(platform:
     assert refused.status_code == 402
     assert refused.json()["error"]["code"] == "budget_exceeded"
     assert upstream.bodies == []
-    native = await platform.client.post("/api/v1/generate", json={"model": "acme/paid", "prompt": "hi"})
+    short = {"model": "acme/paid", "prompt": "hi", "max_tokens": 100}
+    native = await platform.client.post("/api/v1/generate", json=short)
     assert (native.status_code, native.json()["code"]) == (402, "budget_exceeded")
+
+
+async def test_a_call_without_a_limit_is_sent_what_is_left_buys(platform: Platform, upstream: Upstream) -> None:
+    await budget(platform, 0.0005)
+    body = {name: value for name, value in BODY.items() if name != "max_tokens"}
+    answer = await platform.client.post("/v1/chat/completions", json=body)
+
+    assert answer.status_code == 200
+    sent = {"max_tokens": 0, **upstream.bodies[0]}
+    assert 16 <= int(sent.get("max_completion_tokens", sent["max_tokens"])) < 1024
+
+
+async def test_without_the_database_calls_go_on_inside_leases_and_beyond_them_get_503(
+    sqlite_url: str, tmp_path: Path, upstream: Upstream
+) -> None:
+    async with running_platform(sqlite_url, tmp_path / "home", upstream=upstream.url) as platform:
+        await budget(platform, 0.2)
+        assert (await chat(platform)).status_code == 200
+        with closing(sqlite3.connect(sqlite_url.removeprefix("sqlite+aiosqlite:///"), isolation_level=None)) as other:
+            other.execute("begin immediate")
+            inside = [(await chat(platform)).status_code for _ in range(5)]
+            beyond = await chat(platform, max_tokens=4000)
+            other.execute("rollback")
+        again = await chat(platform, max_tokens=4000)
+
+    assert inside == [200] * 5, beyond.text
+    assert (beyond.status_code, beyond.json()["error"]["code"]) == (503, "budget_unavailable")
+    assert again.status_code == 200
 
 
 async def test_two_hundred_calls_at_once_never_spend_more_than_the_budget(
