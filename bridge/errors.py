@@ -16,6 +16,7 @@ BridgeError
     │   ├── AttemptTimeoutError no answer (or no first token) in time: a silent route is not tried again
     │   └── NotReachedError     refused, no such host, no TLS: the request was never sent
     ├── NotServedError          404: this deployment does not serve the model, another may
+    ├── UnsupportedHereError    400: this model does not take a parameter or role, another may
     ├── CredentialError         401, 402, 403: this credential will not work, another may
     ├── ContextLengthError      the prompt is too long for this model; a bigger window may do
     ├── ContentFilterError      the provider refused the content
@@ -189,6 +190,13 @@ class NotReachedError(UnavailableError):
 class NotServedError(ProviderError):
     """The address answers, but not for this model or path."""
 
+    surely_unbilled = True
+
+
+class UnsupportedHereError(ProviderError):
+    """The model does not take something of the request; that tells nothing of its health, and others may take it."""
+
+    error_class = "invalid_request"
     surely_unbilled = True
 
 

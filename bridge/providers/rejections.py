@@ -23,6 +23,7 @@ from bridge.errors import (
     RateLimitedError,
     RejectedError,
     UnavailableError,
+    UnsupportedHereError,
 )
 from bridge.json_types import JsonObject
 
@@ -107,6 +108,7 @@ _RULES: tuple[_Rule, ...] = (
             r"not a valid model",
         ),
     ),
+    _Rule(UnsupportedHereError, _REQUEST_FAULTS, _words(r"unsupported_value", r"unsupported_parameter")),
     # The model wrote what its own server could not use: another try may well succeed.
     _Rule(MalformedReplyError, _REQUEST_FAULTS, _words(r"tool_use_failed", r"json_validate_failed")),
 )

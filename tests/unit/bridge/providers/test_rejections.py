@@ -13,6 +13,7 @@ from bridge.errors import (
     RateLimitedError,
     RejectedError,
     UnavailableError,
+    UnsupportedHereError,
 )
 from bridge.providers.rejections import MAX_MESSAGE_CHARS, decoded_reply, in_band_error, masked, retry_after_s, to_error
 from tests.support.wire import deployment
@@ -47,6 +48,7 @@ def openai(code: str | None = None, message: str = "no") -> dict[str, Any]:
         (403, openai(), CredentialError),
         (404, openai("model_not_found"), NotServedError),
         (400, openai("model_decommissioned"), NotServedError),
+        (400, openai("unsupported_value"), UnsupportedHereError),
         (404, b"<html>not here</html>", NotServedError),
         (301, b"", NotServedError),
         (408, openai(), UnavailableError),
