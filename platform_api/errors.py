@@ -163,7 +163,7 @@ _LOWER: Mapping[type[Exception], tuple[int, str]] = {
     bridge_errors.ContextLengthError: (422, "context_length"),
     bridge_errors.ContentFilterError: (422, "content_filter"),
     bridge_errors.MalformedReplyError: (502, "provider_reply"),
-    bridge_errors.UnsupportedHereError: (400, "unsupported_feature"),
+    bridge_errors.UnsupportedHereError: (422, "unsupported_feature"),
     bridge_errors.RejectedError: (422, "rejected_by_provider"),
     bridge_errors.ProviderError: (502, "provider_error"),
     OperationalError: (503, "database_unavailable"),
