@@ -21,6 +21,7 @@ from bridge.chat import (
 from bridge.errors import RejectedError
 from bridge.json_types import JsonObject, JsonValue
 from bridge.providers.data_urls import inline_data
+from bridge.providers.signatures import google_signature
 
 Body = dict[str, JsonValue]
 DEFAULT_MAX_TOKENS = 4096
@@ -151,7 +152,7 @@ def _blocks(message: Message, target: Deployment) -> list[JsonValue]:
         if parts:
             result["content"] = _content(parts)
         return [result]
-    thoughts = [_thought(part) for part in message.reasoning if part.signature]
+    thoughts = [_thought(part) for part in message.reasoning if part.signature and google_signature(part) is None]
     return [*thoughts, *parts, *(_tool_use(call, target) for call in message.tool_calls)]
 
 

@@ -8,10 +8,11 @@ import hashlib
 import msgspec
 
 from bridge.catalog.deployments import Deployment
-from bridge.chat import ChatResponse, FinishReason, ToolCall, Usage
+from bridge.chat import ChatResponse, FinishReason, ReasoningPart, ToolCall, Usage
 from bridge.errors import MalformedReplyError
 from bridge.json_types import JsonObject
 from bridge.providers.rejections import in_band_error
+from bridge.providers.signatures import signed_by_google
 
 FINISH_REASONS: dict[str, FinishReason] = {
     "STOP": "stop",
@@ -116,6 +117,7 @@ def response_of(payload: JsonObject, target: Deployment) -> ChatResponse:
         usage=usage,
         tool_calls=first.tool_calls,
         reasoning=first.reasoning,
+        reasoning_parts=first.reasoning_parts,
         model=model,
         logprobs=first.logprobs,
         other_choices=tuple(others),
@@ -132,10 +134,20 @@ def _answer(candidate: WireCandidate, reply_id: str, target: Deployment) -> Chat
     return ChatResponse(
         text="".join(part.text or "" for part in candidate.parts if not part.thought),
         reasoning="".join(part.text or "" for part in candidate.parts if part.thought),
+        reasoning_parts=signed_parts(candidate.parts),
         finish_reason=finish_reason_of(candidate, target, has_calls=bool(calls)),
         usage=None,
         tool_calls=tuple(tool_call_of(part, reply_id, position) for position, part in enumerate(calls)),
         logprobs=logprobs_of(candidate.logprobs_result),
+    )
+
+
+def signed_parts(parts: list[WirePart]) -> tuple[ReasoningPart, ...]:
+    """The signed thoughts, and the signatures of what was said; a call keeps its own."""
+    return tuple(
+        signed_by_google(part.text if part.thought else "", part.thought_signature)
+        for part in parts
+        if part.thought_signature and part.text is not None and part.function_call is None
     )
 
 

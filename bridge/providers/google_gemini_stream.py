@@ -19,6 +19,7 @@ from bridge.providers.google_gemini_reply import (
     invented_id,
     is_blocked,
     logprobs_of,
+    signed_parts,
     tool_call_of,
     usage_of,
 )
@@ -85,6 +86,7 @@ class GeminiEventReader:
         return StreamChunk(
             text="".join(part.text or "" for part in parts if not part.thought),
             reasoning="".join(part.text or "" for part in parts if part.thought),
+            reasoning_parts=signed_parts(parts),
             tool_calls=tuple(deltas),
             finish_reason=finish_reason_of(candidate, self._target, has_calls=known.calls > 0),
             model=model,

@@ -1,8 +1,12 @@
 """Recorded traffic of Google's generateContent, of the Gemini API and of Vertex AI."""
 
+import json
+
 import pytest
 
-from tests.support.recorded_traffic import ChatRecording, Recording
+from bridge.providers.google_gemini import GoogleGemini
+from bridge.streaming import ServerSentEvent, fold
+from tests.support.recorded_traffic import ChatRecording, Recording, recorded_deployment
 
 RECORDING = Recording("gemini_generate")
 IN_PIECES = "the expectation lists the pieces of streamed arguments as calls of their own; here they are put together"
@@ -66,5 +70,22 @@ def test_streamed_arguments_are_put_together(record_id: str, calls: list[tuple[s
     assert answer.finish_reason == "tool_calls"
 
 
+WHOLE = sorted(
+    record_id
+    for record_id, record in RECORDING.records.items()
+    if record["response"]["status"] == 200 and not record["stream"]
+)
+
+
+@pytest.mark.parametrize("record_id", WHOLE)
+def test_a_whole_reply_read_as_an_event_of_a_stream_is_the_same_answer(record_id: str) -> None:
+    body = RECORDING.records[record_id]["response"]["body"]
+    target = recorded_deployment("gemini", "gemini")
+
+    assert fold(GoogleGemini().reader(target).read(ServerSentEvent(body))) == GoogleGemini().parse(
+        json.loads(body), target
+    )
+
+
 def test_all_of_the_recorded_traffic_is_there() -> None:
-    assert len(RECORDING.records) == 70
+    assert (len(RECORDING.records), len(WHOLE)) == (70, 46)
