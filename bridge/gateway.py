@@ -97,6 +97,8 @@ class Bridge:
         self._transports = default_transports(config, clock) if transports is None else dict(transports)
         store = state or MemoryStateStore(clock, max_entries=config.cache.max_entries)
         self._cache = AnswerCache(store, config.cache, clock)
+        if any(rules.cache == "semantic" for rules in config.aliases.values()):
+            self._cache.warm_up()
         self._dispatcher = Dispatcher(
             Parts(
                 config=config,

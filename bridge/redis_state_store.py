@@ -29,12 +29,9 @@ if ARGV[4] ~= '' then redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[4]) else re
 return 1
 """
 APPEND = """
-local length = redis.call('RPUSH', KEYS[1], ARGV[1])
-if length == 1 then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
-return length
-"""
-TAIL = """
-return {redis.call('LLEN', KEYS[1]), redis.call('LRANGE', KEYS[1], ARGV[1], -1)}
+redis.call('XADD', KEYS[1], 'MAXLEN', ARGV[2], '*', 'v', ARGV[1])
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+return 1
 """
 
 
@@ -51,7 +48,6 @@ class RedisStateStore:
         self._incr = self._redis.register_script(INCR)
         self._compare_and_set = self._redis.register_script(COMPARE_AND_SET)
         self._append = self._redis.register_script(APPEND)
-        self._tail = self._redis.register_script(TAIL)
 
     async def get(self, key: str) -> str | None:
         nothing: str | None = None
@@ -72,14 +68,15 @@ class RedisStateStore:
     async def delete(self, key: str) -> None:
         await self._asked(lambda: self._redis.delete(self._prefix + key), 0)
 
-    async def append(self, key: str, value: str, *, ttl_s: float) -> None:
-        arguments = [value, _ms(ttl_s)]
+    async def append(self, key: str, value: str, *, keep: int, ttl_s: float) -> None:
+        arguments = [value, keep, _ms(ttl_s)]
         await self._asked(lambda: self._append(keys=[self._prefix + key], args=arguments), 0)
 
-    async def tail(self, key: str, start: int) -> tuple[list[str], int]:
-        nothing: tuple[int, list[str]] = (0, [])
-        length, values = await self._asked(lambda: self._tail(keys=[self._prefix + key], args=[start]), nothing)
-        return list(values), int(length)
+    async def tail(self, key: str, after: str) -> tuple[list[str], str]:
+        nothing: list[tuple[str, dict[str, str]]] = []
+        start = f"({after}" if after else "-"
+        found = await self._asked(lambda: self._redis.xrange(self._prefix + key, start, "+"), nothing)
+        return [fields["v"] for _, fields in found], found[-1][0] if found else after
 
     async def aclose(self) -> None:
         """Close every connection."""

@@ -1,6 +1,8 @@
 """Small shared state with expiry: the port, and the in-memory store of a single process."""
 
 import heapq
+import itertools
+from collections import deque
 from typing import Protocol
 
 from bridge.clock import Clock
@@ -29,12 +31,12 @@ class StateStore(Protocol):
         """Remove a value, if there is one."""
         ...
 
-    async def append(self, key: str, value: str, *, ttl_s: float) -> None:
-        """Add to the end of a list, which lives `ttl_s` from its first value on."""
+    async def append(self, key: str, value: str, *, keep: int, ttl_s: float) -> None:
+        """Add to the end of a list, which keeps its newest `keep` values and lives `ttl_s` from its last one on."""
         ...
 
-    async def tail(self, key: str, start: int) -> tuple[list[str], int]:
-        """The values of a list from `start` on, and its length; a list that is not there is empty."""
+    async def tail(self, key: str, after: str) -> tuple[list[str], str]:
+        """The values that were added after a position ("": all that are kept), and the position to read on from."""
         ...
 
 
@@ -45,7 +47,8 @@ class MemoryStateStore:
         self._clock = clock
         self._max_entries = max_entries
         self._values: dict[str, tuple[str, float | None]] = {}
-        self._lists: dict[str, tuple[list[str], float]] = {}
+        self._lists: dict[str, tuple[deque[tuple[int, str]], float]] = {}
+        self._numbers = itertools.count(1)
 
     async def get(self, key: str) -> str | None:
         return self._live(key)
@@ -71,21 +74,25 @@ class MemoryStateStore:
     async def delete(self, key: str) -> None:
         self._values.pop(key, None)
 
-    async def append(self, key: str, value: str, *, ttl_s: float) -> None:
+    async def append(self, key: str, value: str, *, keep: int, ttl_s: float) -> None:
         now_s = self._clock.monotonic()
-        values, expires_s = self._lists.get(key, ([], 0.0))
+        values, expires_s = self._lists.pop(key, (deque[tuple[int, str]](), 0.0))
         if expires_s <= now_s:
-            values, expires_s = [], now_s + ttl_s
-        values.append(value)
-        self._lists[key] = values, expires_s
+            values.clear()
+        values.append((next(self._numbers), value))
+        while len(values) > keep:
+            values.popleft()
+        self._lists[key] = values, now_s + ttl_s
         if len(self._lists) > self._max_entries:
-            self._lists = {name: one for name, one in self._lists.items() if one[1] > now_s}
+            del self._lists[next(iter(self._lists))]
 
-    async def tail(self, key: str, start: int) -> tuple[list[str], int]:
-        values, expires_s = self._lists.get(key, ([], 0.0))
-        if expires_s <= self._clock.monotonic():
-            return [], 0
-        return values[start:], len(values)
+    async def tail(self, key: str, after: str) -> tuple[list[str], str]:
+        values, expires_s = self._lists.get(key, (deque[tuple[int, str]](), 0.0))
+        if not values or expires_s <= self._clock.monotonic():
+            return [], after
+        start = int(after or 0)
+        fresh = [value for number, value in reversed(values) if number > start] if values[-1][0] > start else []
+        return fresh[::-1], str(values[-1][0])
 
     def _live(self, key: str) -> str | None:
         found = self._values.get(key)

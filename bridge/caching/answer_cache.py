@@ -88,6 +88,10 @@ class AnswerCache:
         if self._is_semantic(lookup):
             await self._indexed().add(key, lookup.rules.semantic_cache, ttl_s=life_s)
 
+    def warm_up(self) -> None:
+        """Load what the semantic cache embeds with now, not under the first call."""
+        self._embedder().embed(["ready"])
+
     def done(self, call_id: str) -> None:
         """The call has ended: whoever waits for its answer looks again. Idempotent."""
         flight = self._flights.pop(self._leading.pop(call_id, ""), None)
@@ -108,6 +112,7 @@ class AnswerCache:
             stored = await self._stored(near.answer, lookup.org_id)
             if stored is not None:
                 return stored, min(near.similarity, 1 - 1e-9)
+            self._indexed().forget(key, near.answer)
         return None
 
     async def _waited_for(self, lookup: Lookup, key: RequestKey) -> tuple[StoredAnswer, float] | None:

@@ -36,8 +36,8 @@ def key_of(org_id: str, request: ChatRequest, served_by: str) -> RequestKey:
     `served_by` names the models that may answer, so that a changed alias does not serve another model's words.
     """
     messages = request.messages
-    system = [message for message in messages if message.role == "system"]
-    others = [message for message in messages if message.role != "system"]
+    n_system = next((place for place, message in enumerate(messages) if message.role != "system"), len(messages))
+    system, others = messages[:n_system], messages[n_system:]
     shapes: dict[str, object] = {
         "models": served_by,
         "system": system,

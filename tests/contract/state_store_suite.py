@@ -41,14 +41,24 @@ class StateStoreSuite:
         assert await store.compare_and_set(key, winner, "x", ttl_s=60)
         assert await store.get(key) == "x"
 
-    async def test_a_list_is_read_from_any_place_and_lives_from_its_first_value(self, store: StateStore) -> None:
+    async def test_a_list_is_read_on_from_where_one_was(self, store: StateStore) -> None:
         key = new_id()
-        assert await store.tail(key, 0) == ([], 0)
+        assert await store.tail(key, "") == ([], "")
         for value in ("a", "b", "c"):
-            await store.append(key, value, ttl_s=0.3)
-        assert await store.tail(key, 1) == (["b", "c"], 3)
-        assert await store.tail(key, 3) == ([], 3)
+            await store.append(key, value, keep=10, ttl_s=60)
+        values, position = await store.tail(key, "")
+        assert values == ["a", "b", "c"]
+        assert await store.tail(key, position) == ([], position)
+        await store.append(key, "d", keep=10, ttl_s=60)
+        assert (await store.tail(key, position))[0] == ["d"]
+
+    async def test_a_list_keeps_its_newest_values_and_lives_from_its_last_one(self, store: StateStore) -> None:
+        key = new_id()
+        for value in ("a", "b", "c"):
+            await store.append(key, value, keep=2, ttl_s=0.3)
+        values, position = await store.tail(key, "")
+        assert values == ["b", "c"]
         await asyncio.sleep(0.4)
-        assert await store.tail(key, 0) == ([], 0)
-        await store.append(key, "d", ttl_s=60)
-        assert await store.tail(key, 0) == (["d"], 1)
+        assert await store.tail(key, "") == ([], "")
+        await store.append(key, "d", keep=2, ttl_s=60)
+        assert (await store.tail(key, position))[0] == ["d"]

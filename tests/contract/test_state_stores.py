@@ -32,7 +32,7 @@ async def test_without_redis_nothing_is_found_and_nobody_waits_long(caplog: pyte
     assert await store.get("k") is None
     assert await store.incr("n", 3) == 3
     assert not await store.compare_and_set("k", None, "v")
-    assert await store.tail("l", 0) == ([], 0)
-    await store.append("l", "v", ttl_s=1)
+    assert await store.tail("l", "") == ([], "")
+    await store.append("l", "v", keep=1, ttl_s=1)
     assert caplog.text.count("state_store.away") == 1
     await store.aclose()

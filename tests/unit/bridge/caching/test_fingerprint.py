@@ -76,3 +76,12 @@ def test_answers_at_temperature_zero_stay_longer_and_an_alias_may_say_how_long()
     assert ttl_s(PLAIN, config, None) == 3600
     assert ttl_s(replace(PLAIN, temperature=0), config, None) == 86_400
     assert ttl_s(PLAIN, config, 5) == 5
+
+
+def test_where_a_system_message_stands_is_part_of_the_key() -> None:
+    before = (Message.of("user", "hi"), Message.of("system", "Be brief."), Message.of("user", "ho"))
+    first = (before[1], before[0], before[2])
+
+    assert fingerprint("o", replace(PLAIN, messages=before), "m") != fingerprint(
+        "o", replace(PLAIN, messages=first), "m"
+    )
