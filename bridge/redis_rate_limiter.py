@@ -1,23 +1,16 @@
 """Rate limits that processes share: one Lua call checks all limits and takes from all, or from none.
 
 Redis's own clock counts, so that processes need not agree on theirs. When Redis does not answer, every process counts
-for itself until it is back: limits then hold for each process alone. Commands of Redis 6.2 and later.
+for itself until it is back: limits then hold for each process alone.
 """
 
-import asyncio
-import logging
 import math
 from collections.abc import Sequence
 from typing import Any, cast
 
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
-
 from bridge.rate_limits import Admission, Grant, Limit, MemoryRateLimiter, claimed, granted, room_of, wait_of
+from bridge.redis_link import ANSWER_LIMIT_S, RedisLink
 
-logger = logging.getLogger(__name__)
-
-ANSWER_LIMIT_S = 0.25
 ADMIT = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + time[2] / 1000
@@ -50,15 +43,11 @@ class RedisRateLimiter:
     """A RateLimiter over Redis. `prefix` keeps its keys apart from other users of the same Redis."""
 
     def __init__(self, url: str, *, prefix: str = "modelbridge:rate:", answer_limit_s: float = ANSWER_LIMIT_S) -> None:
-        self._redis = cast("Any", Redis).from_url(
-            url, decode_responses=True, socket_connect_timeout=answer_limit_s, socket_timeout=answer_limit_s, protocol=3
-        )
+        self._link = RedisLink(url, "rate limits", answer_limit_s=answer_limit_s)
         self._prefix = prefix
-        self._limit_s = answer_limit_s
         self._own = MemoryRateLimiter()
-        self._is_away = False
-        self._admit = self._redis.register_script(ADMIT)
-        self._refund = self._redis.register_script(REFUND)
+        self._admit = self._link.redis.register_script(ADMIT)
+        self._refund = self._link.redis.register_script(REFUND)
 
     async def admit(self, limits: Sequence[Limit], tokens: float, now_s: float) -> Admission:
         if not limits:
@@ -82,8 +71,8 @@ class RedisRateLimiter:
         given = claimed(grant, tokens)
         if given > 0 and grant.limits:
             amounts = [f"{given * limit.unit_s * 1000:.3f}" for limit in grant.limits]
-            if await self._asked(self._refund, grant.limits, amounts) is None:
-                self._own.refund_now(Grant(grant.limits, given), given)
+            self._own.refund_now(Grant(grant.limits, given), given)
+            await self._asked(self._refund, grant.limits, amounts)
         return given
 
     def wait_s(self, limits: Sequence[Limit], tokens: float, now_s: float) -> float:
@@ -91,24 +80,14 @@ class RedisRateLimiter:
 
     async def aclose(self) -> None:
         """Close every connection."""
-        await self._redis.aclose()
+        await self._link.aclose()
 
-    async def _asked(
-        self, script: Any, limits: Sequence[Limit], arguments: list[str]
-    ) -> list[str] | None:  # redis is untyped here
-        """Redis's answer; None when there is none in time."""
+    async def _asked(self, script: Any, limits: Sequence[Limit], arguments: list[str]) -> list[str] | None:
+        """The script's answer; None when there is none in time. `script` is untyped in redis."""
         keys = [self._prefix + limit.name for limit in limits]
-        try:
-            async with asyncio.timeout(self._limit_s):
-                answer = await script(keys=keys, args=arguments)
-        except (RedisError, OSError, TimeoutError) as error:
-            if not self._is_away:
-                logger.warning("rate_limiter.away", extra={"error": type(error).__name__})
-            self._is_away = True
+        answer = await self._link.asked(lambda: script(keys=keys, args=arguments), None)
+        if answer is None:
             return None
-        if self._is_away:
-            logger.warning("rate_limiter.back")
-            self._is_away = False
         return [str(part) for part in cast("list[object]", answer)] if isinstance(answer, list) else [str(answer)]
 
 

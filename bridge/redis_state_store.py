@@ -1,22 +1,10 @@
-"""The StateStore over Redis, shared by processes. Commands of Redis 6.2 and later.
+"""The StateStore over Redis, shared by processes.
 
-When Redis does not answer, the bridge goes on without it: nothing is found, nothing is stored. That is logged once an
-outage; every call tries again, within a short time.
+When Redis does not answer, the bridge goes on without it: nothing is found, nothing is stored.
 """
 
-import asyncio
-import logging
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar, cast
+from bridge.redis_link import ANSWER_LIMIT_S, RedisLink
 
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
-
-logger = logging.getLogger(__name__)
-AnyT = TypeVar("AnyT")
-
-ANSWER_LIMIT_S = 0.25
-"""A cache that takes longer than this is no help."""
 INCR = """
 local total = redis.call('INCRBY', KEYS[1], ARGV[1])
 if ARGV[2] ~= '' and redis.call('PTTL', KEYS[1]) < 0 then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
@@ -39,12 +27,9 @@ class RedisStateStore:
     """State that processes share. `prefix` keeps it apart from other users of the same Redis."""
 
     def __init__(self, url: str, *, prefix: str = "modelbridge:", answer_limit_s: float = ANSWER_LIMIT_S) -> None:
-        self._redis = cast("Any", Redis).from_url(
-            url, decode_responses=True, socket_connect_timeout=answer_limit_s, socket_timeout=answer_limit_s, protocol=3
-        )
+        self._link = RedisLink(url, "state", answer_limit_s=answer_limit_s)
+        self._redis, self._asked = self._link.redis, self._link.asked
         self._prefix = prefix
-        self._limit_s = answer_limit_s
-        self._is_away = False
         self._incr = self._redis.register_script(INCR)
         self._compare_and_set = self._redis.register_script(COMPARE_AND_SET)
         self._append = self._redis.register_script(APPEND)
@@ -80,22 +65,7 @@ class RedisStateStore:
 
     async def aclose(self) -> None:
         """Close every connection."""
-        await self._redis.aclose()
-
-    async def _asked(self, ask: Callable[[], Awaitable[AnyT]], otherwise: AnyT) -> AnyT:
-        """Redis's answer, or `otherwise` when there is none in time."""
-        try:
-            async with asyncio.timeout(self._limit_s):
-                answer = await ask()
-        except (RedisError, OSError, TimeoutError) as error:
-            if not self._is_away:
-                logger.warning("state_store.away", extra={"error": type(error).__name__})
-            self._is_away = True
-            return otherwise
-        if self._is_away:
-            logger.warning("state_store.back")
-            self._is_away = False
-        return answer
+        await self._link.aclose()
 
 
 def _ms(seconds: float | None) -> int | None:

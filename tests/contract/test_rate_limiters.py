@@ -40,4 +40,4 @@ async def test_without_redis_a_process_counts_for_itself(caplog: pytest.LogCaptu
     await limiter.aclose()
 
     assert went == [True, True, False]
-    assert caplog.text.count("rate_limiter.away") == 1
+    assert caplog.text.count("redis.away") == 1

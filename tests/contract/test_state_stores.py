@@ -34,5 +34,5 @@ async def test_without_redis_nothing_is_found_and_nobody_waits_long(caplog: pyte
     assert not await store.compare_and_set("k", None, "v")
     assert await store.tail("l", "") == ([], "")
     await store.append("l", "v", keep=1, ttl_s=1)
-    assert caplog.text.count("state_store.away") == 1
+    assert caplog.text.count("redis.away") == 1
     await store.aclose()
