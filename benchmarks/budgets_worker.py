@@ -109,6 +109,7 @@ async def spend(orders: Orders) -> Report:
     await drain.start()
     counted = count_transactions(database.engine.sync_engine)
     print("ready", flush=True)
+    await asyncio.to_thread(sys.stdin.readline)  # all begin together
 
     async def caller(number: int) -> None:
         for turn in range(orders.calls_each):
