@@ -78,7 +78,9 @@ async def test_a_store_that_is_away_for_a_moment_loses_nothing() -> None:
     store.failures = 2
     pen.note(step("a"))
 
-    await asyncio.sleep(0.008)
+    async with asyncio.timeout(5):
+        while store.failures:
+            await asyncio.sleep(0.001)
     await pen.close()
 
     assert store.writes == [["a:succeeded"]]
