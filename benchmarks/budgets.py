@@ -42,7 +42,7 @@ from platform_api.usage.journal import Journal
 AT_ONCE = 200
 CALLS_EACH = 6
 LIMIT_NANO_USD = 60_000_000
-KILL_AFTER_S = 0.5
+KILL_AFTER_S = 0.2
 LATENCY_MS = (5.0, 60.0)
 LOOK_EVERY_S = 0.01
 EXTRA_CPU_GOAL_US = 30.0
