@@ -79,7 +79,7 @@ async def test_a_store_that_is_away_for_a_moment_loses_nothing() -> None:
     pen.note(step("a"))
 
     async with asyncio.timeout(5):
-        while store.failures:
+        while not store.writes:
             await asyncio.sleep(0.001)
     await pen.close()
 
