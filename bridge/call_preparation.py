@@ -80,7 +80,16 @@ class Ready:
 
 def lookup_of(ready: Ready, log: CallLog, rules: AliasConfig) -> Lookup:
     """The call as its cache sees it."""
-    return Lookup(log.call_id, log.context.org_id, ready.route.requested, log.request, ready.served_by, rules)
+    return Lookup(
+        log.call_id,
+        log.context.org_id,
+        ready.route.requested,
+        log.request,
+        ready.served_by,
+        rules,
+        deadline_s=log.request.deadline_s or rules.deadline_s,
+        is_stream=log.is_stream,
+    )
 
 
 class CallPreparation:
@@ -111,7 +120,7 @@ class CallPreparation:
             BudgetExceededError: A budget applies, and the candidates cannot be priced or are too dear for it.
             BudgetUnavailableError: A budget applies, and nobody can say what is left of it.
         """
-        request, context = log.request, log.context
+        request, context, began_s = log.request, log.context, self._parts.clock.monotonic()
         route = self._parts.aliases.resolve(request.model, request.routing)
         log.alias = route.alias
         if request.response_format is not None and request.response_format.schema is not None:
@@ -141,7 +150,7 @@ class CallPreparation:
         )
         if not log.decision.attempts:
             raise no_route_error(log.decision)
-        ends_at_s = self._parts.clock.monotonic() + self._deadline_s(request, route)
+        ends_at_s = began_s + self._deadline_s(request, route)
         known = route.deployments()
         if is_budgeted:
             wanted = Purchase(request, log.decision, known, _is_open_ended(log, route))

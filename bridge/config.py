@@ -327,6 +327,7 @@ class CacheConfig(Frozen):
     wait_for_same_s: float = Field(
         default=30.0, ge=0, description="How long a call waits for the answer to the same request of another call."
     )
+    stream_wait_for_same_s: float = Field(default=2.0, ge=0, description="The same for a streamed call.")
 
 
 class HealthConfig(Frozen):

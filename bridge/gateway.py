@@ -307,8 +307,8 @@ class Bridge:
         self, log: CallLog, ready: Ready | None, status: CallStatus, error: BaseException | None
     ) -> CallRecord:
         """The call's record, told to every sink once."""
+        self._cache.done(log.call_id, has_left=status == "cancelled")
         leases = () if ready is None else await ready.reservation.close(was_dispatched=bool(log.attempts))
-        self._cache.done(log.call_id)
         is_first = not log.is_closed
         record = log.close(status, leases, error)
         if is_first:

@@ -18,6 +18,8 @@ from bridge.state_store import StateStore
 from bridge.text_embedding import TextEmbedder, local_embedder
 
 logger = logging.getLogger(__name__)
+Flight = asyncio.Future[bool]
+"""Ends when the call ends; true: it had no end of its own, its caller left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,9 @@ class Lookup:
     request: ChatRequest
     served_by: str
     rules: AliasConfig
+    deadline_s: float | None = None
+    """Of the call; waiting for another one's answer takes half of it at most."""
+    is_stream: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +61,9 @@ class AnswerCache:
         self._embedder = embedder
         self._index: SemanticIndex | None = None
         self._statistics = CacheStatistics()
-        self._flights: dict[str, asyncio.Future[None]] = {}
-        self._leading: dict[str, str] = {}
-        """Call -> the key it is asking for, on behalf of others who wait."""
+        self._flights: dict[str, Flight] = {}
+        """Key -> the call that is asking for it, on behalf of others who wait."""
+        self._leading: dict[str, tuple[str, Flight]] = {}
 
     async def find(self, lookup: Lookup) -> Found | None:
         """The stored answer; None when there is none or none may be used: then the caller asks, and `done` follows."""
@@ -66,7 +71,8 @@ class AnswerCache:
             return None
         key = key_of(lookup.org_id, lookup.request, lookup.served_by)
         system = "\n".join(message.text for message in lookup.request.messages if message.role == "system")
-        self._statistics.looked_up(lookup.org_id, lookup.alias, key, self._clock.monotonic())
+        life_s = ttl_s(lookup.request, self._config, lookup.rules.cache_ttl_s)
+        self._statistics.looked_up(lookup.org_id, lookup.alias, key, self._clock.monotonic(), ttl_s=life_s)
         found = await self._find(lookup, key) or await self._waited_for(lookup, key)
         if found is None:
             self._statistics.missed(lookup.org_id, lookup.alias, key, system)
@@ -92,11 +98,15 @@ class AnswerCache:
         """Load what the semantic cache embeds with now, not under the first call."""
         self._embedder().embed(["ready"])
 
-    def done(self, call_id: str) -> None:
-        """The call has ended: whoever waits for its answer looks again. Idempotent."""
-        flight = self._flights.pop(self._leading.pop(call_id, ""), None)
-        if flight is not None and not flight.done():
-            flight.set_result(None)
+    def done(self, call_id: str, *, has_left: bool = False) -> None:
+        """The call has ended, or its caller `has_left`: whoever waits for its answer looks again. Idempotent."""
+        key, flight = self._leading.pop(call_id, ("", None))
+        if flight is None:
+            return
+        if self._flights.get(key) is flight:
+            del self._flights[key]
+        if not flight.done():
+            flight.set_result(has_left)
 
     def report(self, org_id: str) -> tuple[CacheReport, ...]:
         """How the caches of an organisation's aliases do in this process."""
@@ -116,19 +126,31 @@ class AnswerCache:
         return None
 
     async def _waited_for(self, lookup: Lookup, key: RequestKey) -> tuple[StoredAnswer, float] | None:
-        """When the same is being asked already, wait for that answer, for a while; else ask for all who follow."""
+        """When the same is being asked already, wait for that answer, for a while; else ask for all who follow.
+
+        When the first caller leaves, one of those who wait asks in its place. When it got no answer that may be kept,
+        or takes too long, they ask for themselves.
+        """
         flight = self._flights.get(key.answer)
-        if flight is None:
-            self._flights[key.answer] = asyncio.get_running_loop().create_future()
-            self._leading[lookup.call_id] = key.answer
-            return None
         try:
-            async with asyncio.timeout(self._config.wait_for_same_s):
-                await asyncio.shield(flight)
+            async with asyncio.timeout(self._patience_s(lookup)):
+                while flight is not None:
+                    has_left = await asyncio.shield(flight)
+                    stored = await self._stored(key.answer, lookup.org_id)
+                    if stored is not None:
+                        return stored, 1.0
+                    if not has_left:
+                        return None
+                    flight = self._flights.get(key.answer)
         except TimeoutError:
-            return None
-        stored = await self._stored(key.answer, lookup.org_id)
-        return None if stored is None else (stored, 1.0)
+            pass  # whoever comes now waits for this call, not for the slow one
+        self._flights[key.answer] = flight = asyncio.get_running_loop().create_future()
+        self._leading[lookup.call_id] = key.answer, flight
+        return None
+
+    def _patience_s(self, lookup: Lookup) -> float:
+        longest_s = self._config.stream_wait_for_same_s if lookup.is_stream else self._config.wait_for_same_s
+        return longest_s if lookup.deadline_s is None else min(longest_s, lookup.deadline_s / 2)
 
     async def _stored(self, key: str, org_id: str) -> StoredAnswer | None:
         text = await self._store.get(key)

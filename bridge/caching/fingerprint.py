@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from operator import attrgetter
 
 import msgspec
 
@@ -12,6 +13,7 @@ from bridge.config import CacheConfig
 NOT_PART_OF_THE_ANSWER = frozenset({"model", "deadline_s", "routing", "messages", "tools", "tool_choice"})
 """Fields that say how to get an answer, not which; and those that have a part of their own."""
 PARAMETERS = tuple(field.name for field in fields(ChatRequest) if field.name not in NOT_PART_OF_THE_ANSWER)
+_parameters_of = attrgetter(*PARAMETERS)
 PARTS = ("models", "system", "tools", "parameters", "history", "prompt")
 """What a key is made of, in the order in which a difference is named."""
 
@@ -42,7 +44,7 @@ def key_of(org_id: str, request: ChatRequest, served_by: str) -> RequestKey:
         "models": served_by,
         "system": system,
         "tools": [request.tools, request.tool_choice],
-        "parameters": [getattr(request, name) for name in PARAMETERS],
+        "parameters": _parameters_of(request),
         "history": others[:-1],
         "prompt": others[-1:],
     }
@@ -61,8 +63,7 @@ def fingerprint(org_id: str, request: ChatRequest, served_by: str) -> str:
 
 
 def _digest(shape: object) -> str:
-    canonical = msgspec.json.encode(shape, enc_hook=_plain, order="deterministic")
-    return hashlib.blake2b(canonical, digest_size=16).hexdigest()
+    return hashlib.blake2b(_CANONICAL.encode(shape), digest_size=16).hexdigest()
 
 
 def _plain(value: object) -> object:
@@ -71,6 +72,9 @@ def _plain(value: object) -> object:
     if isinstance(value, frozenset | set):
         return sorted(str(item) for item in value)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]  # any items
     raise TypeError(f"{type(value).__name__} cannot be part of a key")
+
+
+_CANONICAL = msgspec.json.Encoder(enc_hook=_plain, order="deterministic")
 
 
 def may_look_up(request: ChatRequest) -> bool:

@@ -1,18 +1,22 @@
 """How the cache does, and what would make it do better: by organisation and alias, in memory, bounded.
 
 A miss is compared with the newest requests of the same alias: the part of the key in which the nearest one differs is
-what broke the hit. How long repeats lie apart tells what a longer life of answers would catch.
+what broke the hit. Beside the cache run ghosts of it, which keep keys only: each has another life of answers, and what
+it would have caught tells how long answers should live.
 """
 
 import re
+from bisect import bisect_left
 from collections import Counter, OrderedDict, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from hashlib import blake2b
 
 from bridge.caching.fingerprint import PARTS, RequestKey
 
 MAX_GROUPS = 2_000
-MAX_KEYS = 5_000
+MAX_KEYS = 50_000
+"""Keys that are remembered, of all aliases together."""
 RECENT = 50
 TTLS_S = (300.0, 900.0, 3_600.0, 7_200.0, 21_600.0, 86_400.0, 604_800.0)
 LEAST_REPEATS = 30
@@ -25,10 +29,14 @@ CHANGING = re.compile(r"\d+")
 
 @dataclass(frozen=True, slots=True)
 class TtlShare:
-    """Share of repeats that answers of this life would catch."""
+    """Share of repeats that answers of this life would catch, and repeats that came after at most so long.
+
+    A ghost's answers live from when they were made, so that a share can be less than what the distances suggest.
+    """
 
     ttl_s: float
     share: float
+    repeats_within: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +73,22 @@ class _Group:
     recent: deque[tuple[Mapping[str, str], str]] = field(
         default_factory=lambda: deque[tuple[Mapping[str, str], str]](maxlen=RECENT)
     )
-    """Parts of the newest requests, and the system prompt without its numbers."""
-    last_seen_s: OrderedDict[str, float] = field(default_factory=OrderedDict[str, float])
-    distances_s: list[float] = field(default_factory=list[float])
+    """Parts of the newest requests, and a digest of the system prompt without its numbers."""
+    repeats: int = 0
+    caught: list[int] = field(default_factory=lambda: [0] * len(TTLS_S))
+    """Repeats that a ghost of each life would have answered."""
+    distances: list[int] = field(default_factory=lambda: [0] * (len(TTLS_S) + 1))
+    """Repeats by the time since the request before: up to each life, and beyond all."""
+    ttl_s: float = 3_600.0
+    """The life of answers as it is."""
+
+
+@dataclass(slots=True)
+class _Seen:
+    """When a request was last seen, and when each ghost made its answer."""
+
+    last_s: float
+    made_s: list[float]
 
 
 class CacheStatistics:
@@ -75,17 +96,28 @@ class CacheStatistics:
 
     def __init__(self) -> None:
         self._groups: OrderedDict[tuple[str, str], _Group] = OrderedDict()
+        self._seen: OrderedDict[str, _Seen] = OrderedDict()
 
-    def looked_up(self, org_id: str, alias: str, key: RequestKey, now_s: float) -> None:
-        """A request was looked up; a hit or a miss is told after it."""
+    def looked_up(self, org_id: str, alias: str, key: RequestKey, now_s: float, *, ttl_s: float) -> None:
+        """A request was looked up; a hit or a miss is told after it. `ttl_s`: how long its answer lives."""
         group = self._group(org_id, alias)
         group.lookups += 1
-        before_s = group.last_seen_s.pop(key.answer, None)
-        if before_s is not None and len(group.distances_s) < MAX_KEYS:
-            group.distances_s.append(now_s - before_s)
-        group.last_seen_s[key.answer] = now_s
-        if len(group.last_seen_s) > MAX_KEYS:
-            group.last_seen_s.popitem(last=False)
+        group.ttl_s = ttl_s
+        seen = self._seen.get(key.answer)
+        if seen is None:
+            self._seen[key.answer] = _Seen(now_s, [now_s] * len(TTLS_S))
+            if len(self._seen) > MAX_KEYS:
+                self._seen.popitem(last=False)
+            return
+        self._seen.move_to_end(key.answer)
+        group.repeats += 1
+        group.distances[bisect_left(TTLS_S, now_s - seen.last_s)] += 1
+        seen.last_s = now_s
+        for place, life_s in enumerate(TTLS_S):
+            if now_s - seen.made_s[place] < life_s:
+                group.caught[place] += 1
+            else:
+                seen.made_s[place] = now_s
 
     def hit(self, org_id: str, alias: str, *, is_semantic: bool, saved_nano_usd: int | None) -> None:
         """The look-up found an answer."""
@@ -99,7 +131,7 @@ class CacheStatistics:
     def missed(self, org_id: str, alias: str, key: RequestKey, system: str) -> None:
         """The look-up found nothing."""
         group = self._group(org_id, alias)
-        plain = CHANGING.sub("#", system)
+        plain = blake2b(CHANGING.sub("#", system).encode(), digest_size=8).hexdigest()
         part, is_numbers_only = _what_differs(group, key, plain)
         group.misses[part] += 1
         group.numbers_only += is_numbers_only
@@ -108,7 +140,7 @@ class CacheStatistics:
     def report(self, org_id: str, alias: str) -> CacheReport:
         """Everything counted so far."""
         group = self._groups.get((org_id, alias)) or _Group()
-        shares = _ttl_shares(group.distances_s)
+        shares = _ttl_shares(group)
         return CacheReport(
             alias=alias,
             lookups=group.lookups,
@@ -116,9 +148,9 @@ class CacheStatistics:
             semantic_hits=group.semantic_hits,
             saved_usd=group.saved_nano_usd / 1e9,
             misses_by_part=dict(group.misses.most_common()),
-            repeats=len(group.distances_s),
+            repeats=group.repeats,
             ttl_shares=shares,
-            advice=(*_advice_on_parts(group), *_advice_on_ttl(group.distances_s, shares)),
+            advice=(*_advice_on_parts(group), *_advice_on_ttl(group, shares)),
         )
 
     def aliases(self, org_id: str) -> tuple[str, ...]:
@@ -148,11 +180,15 @@ def _what_differs(group: _Group, key: RequestKey, plain_system: str) -> tuple[st
     return part, part == "system" and system == plain_system
 
 
-def _ttl_shares(distances_s: list[float]) -> tuple[TtlShare, ...]:
-    total = len(distances_s)
-    if total == 0:
+def _ttl_shares(group: _Group) -> tuple[TtlShare, ...]:
+    if group.repeats == 0:
         return ()
-    return tuple(TtlShare(ttl_s, sum(one <= ttl_s for one in distances_s) / total) for ttl_s in TTLS_S)
+    within = 0
+    found: list[TtlShare] = []
+    for place, ttl_s in enumerate(TTLS_S):
+        within += group.distances[place]
+        found.append(TtlShare(ttl_s, group.caught[place] / group.repeats, within))
+    return tuple(found)
 
 
 def _advice_on_parts(group: _Group) -> list[str]:
@@ -175,15 +211,19 @@ def _advice_on_parts(group: _Group) -> list[str]:
     return found
 
 
-def _advice_on_ttl(distances_s: list[float], shares: tuple[TtlShare, ...]) -> list[str]:
-    if len(distances_s) < LEAST_REPEATS:
+def _advice_on_ttl(group: _Group, shares: tuple[TtlShare, ...]) -> list[str]:
+    """The shortest life that catches nearly all that the longest does, where it differs from what is set."""
+    if group.repeats < LEAST_REPEATS:
         return []
-    by_ttl = {share.ttl_s: share.share for share in shares}
-    now = by_ttl[3_600.0]
-    best = next((share for share in shares if share.share >= max(by_ttl.values()) - WORTH_IT), shares[-1])
-    if abs(best.share - now) < WORTH_IT and best.ttl_s >= 3_600.0:
+    now = min(shares, key=lambda one: abs(one.ttl_s - group.ttl_s))
+    most = max(one.share for one in shares)
+    best = next(one for one in shares if one.share >= most - WORTH_IT)
+    if best.ttl_s == now.ttl_s or (best.ttl_s > now.ttl_s and best.share - now.share < WORTH_IT):
         return []
-    return [f"answers that live {_span(best.ttl_s)} would catch {best.share:.0%} of repeats; 1 h catches {now:.0%}"]
+    return [
+        f"answers that live {_span(best.ttl_s)} would catch {best.share:.0%} of repeats;"
+        f" {_span(now.ttl_s)} catches {now.share:.0%}"
+    ]
 
 
 def _span(seconds: float) -> str:

@@ -29,9 +29,12 @@ class Meanings:
         return [(1.0, 0.0) if text.lower().startswith("reset") else (0.0, 1.0) for text in texts]
 
 
-def made(store: MemoryStateStore | None = None) -> tuple[AnswerCache, FrozenClock]:
+def made(
+    store: MemoryStateStore | None = None, *, patience_s: float = 0.05, stream_patience_s: float = 0.05
+) -> tuple[AnswerCache, FrozenClock]:
     clock = FrozenClock(datetime(2026, 11, 24, tzinfo=UTC))
-    return AnswerCache(store or MemoryStateStore(clock), CacheConfig(wait_for_same_s=0.05), clock, Meanings), clock
+    config = CacheConfig(wait_for_same_s=patience_s, stream_wait_for_same_s=stream_patience_s)
+    return AnswerCache(store or MemoryStateStore(clock), config, clock, Meanings), clock
 
 
 def lookup(request: ChatRequest = PLAIN, *, org_id: str = "o", rules: AliasConfig = EXACT) -> Lookup:
@@ -156,6 +159,63 @@ async def test_when_the_first_fails_or_takes_too_long_the_others_ask_for_themsel
     slow = lookup()
     await cache.find(slow)
     assert await cache.find(lookup()) is None
+
+
+async def test_when_the_first_caller_leaves_one_of_the_others_asks_in_its_place() -> None:
+    cache, _ = made(patience_s=5)
+    leader = lookup()
+    await cache.find(leader)
+    others = [lookup() for _ in range(4)]
+    waiting = [asyncio.create_task(cache.find(one)) for one in others]
+    await asyncio.sleep(0)
+    cache.done(leader.call_id, has_left=True)
+    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    asking = [one for one, task in zip(others, waiting, strict=True) if task.done()]
+
+    assert len(asking) == 1
+    await cache.keep(asking[0], ANSWER, cost_nano_usd=None)
+    cache.done(asking[0].call_id)
+    assert sum(one is not None for one in await asyncio.gather(*waiting)) == 3
+
+
+async def test_who_waited_too_long_asks_and_is_waited_for_itself() -> None:
+    cache, _ = made()
+    lost, patient = lookup(), lookup()
+    await cache.find(lost)  # and never ends
+    assert await cache.find(patient) is None
+    waiting = asyncio.create_task(cache.find(lookup()))
+    await asyncio.sleep(0)
+    cache.done(lost.call_id)
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    await cache.keep(patient, ANSWER, cost_nano_usd=None)
+    cache.done(patient.call_id)
+
+    assert await waiting is not None
+
+
+async def test_a_waiting_caller_who_leaves_disturbs_nobody() -> None:
+    cache, _ = made(patience_s=5)
+    leader = lookup()
+    await cache.find(leader)
+    leaving, staying = (asyncio.create_task(cache.find(lookup())) for _ in range(2))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await leaving
+    await cache.keep(leader, ANSWER, cost_nano_usd=None)
+    cache.done(leader.call_id)
+
+    assert await staying is not None
+
+
+@pytest.mark.parametrize("hasty", [{"is_stream": True}, {"deadline_s": 0.04}])
+async def test_streams_and_calls_with_a_deadline_wait_less(hasty: dict[str, object]) -> None:
+    cache, _ = made(patience_s=30, stream_patience_s=0.02)
+    await cache.find(lookup())
+
+    async with asyncio.timeout(5):
+        assert await cache.find(replace(lookup(), **hasty)) is None  # pyright: ignore[reportArgumentType]  # fields by name
 
 
 async def test_the_report_counts_hits_savings_and_what_broke_the_others() -> None:

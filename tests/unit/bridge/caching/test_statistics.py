@@ -9,14 +9,14 @@ def key(text: str, system: str = "Be kind.") -> RequestKey:
 
 def missed(statistics: CacheStatistics, text: str, system: str, now_s: float = 0.0) -> None:
     one = key(text, system)
-    statistics.looked_up("o", "fast", one, now_s)
+    statistics.looked_up("o", "fast", one, now_s, ttl_s=3600)
     statistics.missed("o", "fast", one, system)
 
 
-def after_repeats(every_s: float) -> CacheReport:
+def after_repeats(every_s: float, ttl_s: float = 3600) -> CacheReport:
     statistics = CacheStatistics()
     for n in range(60):
-        statistics.looked_up("o", "fast", key("hi"), n * every_s)
+        statistics.looked_up("o", "fast", key("hi"), n * every_s, ttl_s=ttl_s)
     return statistics.report("o", "fast")
 
 
@@ -52,20 +52,45 @@ def test_prompts_that_all_differ_give_no_advice() -> None:
     assert report.advice == ()
 
 
-def test_repeats_every_two_hours_ask_for_a_longer_life() -> None:
-    report = after_repeats(7_000)
+def test_repeats_every_hour_or_so_ask_for_a_longer_life() -> None:
+    report = after_repeats(4_000)
 
     assert report.repeats == 59
-    assert report.advice == ("answers that live 2 h would catch 100% of repeats; 1 h catches 0%",)
+    assert [(one.ttl_s, round(one.share, 2), one.repeats_within) for one in report.ttl_shares] == [
+        (300, 0, 0),
+        (900, 0, 0),
+        (3_600, 0, 0),
+        (7_200, 0.51, 59),
+        (21_600, 0.85, 59),
+        (86_400, 0.97, 59),
+        (604_800, 1, 59),
+    ]
+    assert report.advice == ("answers that live 1 d would catch 97% of repeats; 1 h catches 0%",)
+
+
+def test_a_life_that_already_catches_them_needs_no_advice() -> None:
+    assert after_repeats(4_000, ttl_s=86_400).advice == ()
 
 
 def test_repeats_within_minutes_ask_for_no_longer_life_than_they_need() -> None:
-    assert after_repeats(60).advice == ("answers that live 5 min would catch 100% of repeats; 1 h catches 100%",)
+    (advice,) = after_repeats(1).advice
+
+    assert advice == "answers that live 5 min would catch 100% of repeats; 1 h catches 100%"
+
+
+def test_the_keys_that_are_remembered_are_bounded() -> None:
+    statistics = CacheStatistics()
+    for n in range(50_001):
+        statistics.looked_up("o", "fast", RequestKey(str(n), {}, "", ""), 0.0, ttl_s=3600)
+    for n in (0, 50_000):
+        statistics.looked_up("o", "fast", RequestKey(str(n), {}, "", ""), 1.0, ttl_s=3600)
+
+    assert statistics.report("o", "fast").repeats == 1
 
 
 def test_few_repeats_give_no_advice_and_nobody_has_an_empty_report() -> None:
     statistics = CacheStatistics()
-    statistics.looked_up("o", "fast", key("hi"), 0.0)
+    statistics.looked_up("o", "fast", key("hi"), 0.0, ttl_s=3600)
 
     assert statistics.report("o", "fast").advice == ()
     assert statistics.report("p", "fast").hit_rate == 0.0
@@ -75,6 +100,6 @@ def test_few_repeats_give_no_advice_and_nobody_has_an_empty_report() -> None:
 def test_memory_is_bounded_by_the_number_of_aliases() -> None:
     statistics = CacheStatistics()
     for n in range(2_500):
-        statistics.looked_up("o", f"alias-{n}", key("hi"), 0.0)
+        statistics.looked_up("o", f"alias-{n}", key("hi"), 0.0, ttl_s=3600)
 
     assert len(statistics.aliases("o")) == 2_000
