@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from flows.durable_lane import ScheduledBirth
 
-LIMITS = EngineLimits(lease_s=2.0, renew_every_s=0.5, cancel_poll_s=0.2, flush_after_s=0.02)
+LIMITS = EngineLimits(lease_s=4.0, renew_every_s=0.5, cancel_poll_s=0.2, flush_after_s=0.02)
 
 PLANS: dict[str, Plan] = {
     plan.flow: plan
