@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
-from bridge.decision import Constraints, Decision, RoutingQuestion, Snapshot
+from bridge.chat import Policy
+from bridge.decision import Constraints, Decision, DeploymentState, QualityEstimate, RoutingQuestion, Snapshot
 from bridge.routing.policy import decide, re_execute
-from tests.support.offers import some_case
+from tests.support.offers import POLICIES, some_case
 
 SEEDS = 400
 FAR_OFF = 0.13
@@ -24,6 +25,21 @@ def test_a_logged_decision_re_executes_to_the_same_plan(case: tuple[RoutingQuest
     logged = json.dumps(decision.to_json(), allow_nan=False)
 
     assert re_execute(Decision.from_json(json.loads(logged))) == decision
+
+
+def alike(asked: RoutingQuestion, snapshot: Snapshot) -> tuple[RoutingQuestion, Snapshot]:
+    """The case with equal prices, speeds and qualities: what is left to choose by is chance."""
+    offers = tuple(
+        replace(one, input_usd_per_mtok=1.0, output_usd_per_mtok=1.0, cache_read_usd_per_mtok=None, request_usd=0.0)
+        for one in asked.offers
+    )
+    even = DeploymentState(ttft_s=1.0, s_per_output_token=0.0)
+    states = {
+        one.deployment: structs.replace(even, in_flight=number, ramp_share=1.0 if number else 0.5)
+        for number, one in enumerate(offers)
+    }
+    quality = {one.model: QualityEstimate(0.8, 0.7, 9) for one in offers}
+    return replace(asked, offers=offers), replace(snapshot, deployments=states, quality=quality, bound_to=None)
 
 
 def opened_up(asked: RoutingQuestion, snapshot: Snapshot) -> tuple[RoutingQuestion, Snapshot]:
@@ -41,10 +57,13 @@ def opened_up(asked: RoutingQuestion, snapshot: Snapshot) -> tuple[RoutingQuesti
     return asked, replace(snapshot, deployments=ready)
 
 
-@given(some_case())
-@settings(max_examples=60, deadline=None, derandomize=True)
-def test_propensities_are_the_frequencies_over_seeds(case: tuple[RoutingQuestion, Snapshot]) -> None:
-    asked, snapshot = opened_up(*case)
+@given(some_case(), st.booleans(), st.sampled_from(POLICIES))
+@settings(max_examples=150, deadline=None, derandomize=True)
+def test_propensities_are_the_frequencies_over_seeds(
+    case: tuple[RoutingQuestion, Snapshot], are_alike: bool, policy: Policy
+) -> None:
+    asked, snapshot = opened_up(*(alike(*case) if are_alike else case))
+    asked = replace(asked, policy=policy)
     one = decide(asked, snapshot, seed=0)
     claimed = {candidate.deployment: candidate.propensity for candidate in one.candidates if candidate.is_eligible}
     firsts = Counter(decide(asked, snapshot, seed=seed).attempts[:1] for seed in range(SEEDS))
