@@ -21,7 +21,7 @@ LISTS: dict[str, Any] = {
     "cohere": {"models": [{"name": "a"}, {"name": "b"}]},
     "ollama": {"models": [{"name": "a"}, {"name": "b"}]},
 }
-PATHS = {
+PATHS: dict[str, tuple[str, dict[str, str]]] = {
     "openai": ("/models", {}),
     "anthropic": ("/v1/models", {"limit": "1000"}),
     "gemini": ("/v1beta/models", {"pageSize": "1000"}),
