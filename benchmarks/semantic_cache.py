@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from bridge.caching.similar_prompts import difference, meaning_of
+from bridge.caching.similar_prompts import difference, meaning_of, plain_of
 from bridge.config import SemanticCacheConfig
 from bridge.text_embedding import local_embedder
 
@@ -34,7 +34,7 @@ def pairs(of: Path) -> tuple[list[Pair], list[Pair]]:
 def similarities(of: list[Pair]) -> list[float]:
     """Cosine of each pair."""
     embed = local_embedder().embed
-    return [sum(a * b for a, b in zip(*embed(pair), strict=True)) for pair in of]
+    return [sum(a * b for a, b in zip(*embed([plain_of(one) for one in pair]), strict=True)) for pair in of]
 
 
 def is_let_through(pair: Pair) -> bool:

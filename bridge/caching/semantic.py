@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bridge.caching.fingerprint import RequestKey
-from bridge.caching.similar_prompts import difference, meaning_of
+from bridge.caching.similar_prompts import difference, meaning_of, plain_of
 from bridge.config import SemanticCacheConfig
 from bridge.state_store import StateStore
 from bridge.text_embedding import TextEmbedder
@@ -117,7 +117,7 @@ class SemanticIndex:
             self._n_held += len(context.answers) - before
 
     def _vector(self, prompt: str) -> Vector:
-        return np.asarray(self._embedder.embed([prompt])[0], dtype=np.float32)
+        return np.asarray(self._embedder.embed([plain_of(prompt)])[0], dtype=np.float32)
 
     async def _read(self, name: str, most: int) -> _Context:
         """The context, with what was added since the last look."""

@@ -15,6 +15,7 @@ QUOTED = re.compile(
 )
 SYMBOL = re.compile(r"[^\w\s.,;:!?'\"\u201c\u201d\u2018\u2019`()\u2026\u2013\u2014-]|_|(?<=\s)[-\u2013](?=\s)")
 WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
+PLAIN = re.compile(r"[^\s.,;:!?]+(?:[.,:][^\s.,;:!?]+)*")
 SENTENCE_END = re.compile(r"[.!?:\n]+\s*")
 CONTRACTED = re.compile(r"\b(what|where|who|how|when|why|that|it|there|here)'(?:s|re)\b")
 NOT = re.compile(r"n't\b|\b(can|won|don|doesn|didn|isn|aren|wasn|weren|shouldn|wouldn|couldn|haven|hasn|hadn|mustn)t\b")
@@ -101,6 +102,11 @@ def meaning_of(prompt: str) -> Meaning:
         names=_names(straight),
         words=tuple(word for word in words if word not in SET_ASIDE and word not in ASKING),
     )
+
+
+def plain_of(prompt: str) -> str:
+    """The prompt as it is compared by vectors: case, punctuation and politeness weigh in them more than they mean."""
+    return " ".join(PLAIN.findall(_without_politeness(prompt.replace("\u2019", "'").lower())))
 
 
 def difference(one: Meaning, other: Meaning) -> str | None:

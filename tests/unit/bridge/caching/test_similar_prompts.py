@@ -1,6 +1,6 @@
 import pytest
 
-from bridge.caching.similar_prompts import difference, meaning_of
+from bridge.caching.similar_prompts import difference, meaning_of, plain_of
 
 
 @pytest.mark.parametrize(
@@ -51,3 +51,8 @@ def test_what_turns_an_answer_around_is_told_apart(one: str, other: str, reason:
 )
 def test_the_same_question_in_other_words_is_let_through(one: str, other: str) -> None:
     assert difference(meaning_of(one), meaning_of(other)) is None
+
+
+def test_case_punctuation_and_politeness_do_not_weigh_in_vectors() -> None:
+    assert plain_of("Please, can you tell me: What's 3.5 + C++?  Thanks!") == "what is 3.5 + c++"
+    assert plain_of("Thanks!") == ""
