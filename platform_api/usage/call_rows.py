@@ -40,6 +40,8 @@ def call_record(call: StoredCall) -> Record:
         "error_class": call.error_class,
         "error_message": storable(call.error_message),
         "re_asks": call.re_asks,
+        "is_rescued": call.is_rescued,
+        "cache_similarity": call.cache_similarity,
         "started_at": call.started_at,
         "finished_at": call.finished_at,
     }
@@ -127,6 +129,8 @@ def lost_records(hold: StoredHold) -> tuple[Record, Record]:
         "error_class": "internal",
         "error_message": LOST,
         "re_asks": 0,
+        "is_rescued": False,
+        "cache_similarity": None,
         "started_at": hold.started_at,
         "finished_at": hold.started_at,
     }

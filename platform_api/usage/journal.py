@@ -222,6 +222,8 @@ class StoredCall(msgspec.Struct, frozen=True):
     error_class: ErrorClass | None = None
     error_message: str | None = None
     re_asks: int = 0
+    is_rescued: bool = False
+    cache_similarity: float | None = None
     leases: tuple[Lease, ...] = ()
 
 

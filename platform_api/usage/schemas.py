@@ -70,6 +70,8 @@ class CallDetail(BaseModel):
     cost_usd: float | None
     status: str
     cache: str
+    cache_similarity: float | None
+    is_rescued: bool
     is_stream: bool
     error_class: str | None
     error_message: str | None

@@ -71,6 +71,8 @@ def _detail(call: CallRow, attempts: Sequence[LedgerRow]) -> CallDetail:
         cost_usd=usd_number(sum(known)) if len(known) == len(costs) else None,
         status=call.status,
         cache=call.cache,
+        cache_similarity=call.cache_similarity,
+        is_rescued=call.is_rescued,
         is_stream=call.is_stream,
         error_class=call.error_class,
         error_message=call.error_message,

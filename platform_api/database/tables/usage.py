@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ForeignKey, Index, Integer, String, Text, UniqueConstraint
+from sqlalchemy import BigInteger, ForeignKey, Index, Integer, String, Text, UniqueConstraint, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from platform_api.database.columns import Id, JsonDocument, NanoUsd
@@ -37,6 +37,10 @@ class CallRow(OrgScoped, Base):
     error_class: Mapped[str | None] = mapped_column(String(32))
     error_message: Mapped[str | None] = mapped_column(Text)
     re_asks: Mapped[int]
+    is_rescued: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """Did another target take a stream up after its first content?"""
+    cache_similarity: Mapped[float | None]
+    """Of a cached answer: 1 for the same request, less for one that means the same."""
     started_at: Mapped[datetime]
     finished_at: Mapped[datetime]
 
