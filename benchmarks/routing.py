@@ -35,7 +35,7 @@ from bridge.snapshots import Snapshots, Sources
 
 ROUNDS, CALLS = 15, 200
 DECIDE_GOAL_US, WHOLE_GOAL_US = 60.0, 100.0
-ALLOWED = 1.25
+ALLOWED = 1.4
 SIMPLE = ("priority", "weighted", "round_robin", "least_busy", "cheapest", "fastest", "latency", "cascade")
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 CONTEXT = CallContext(org_id="acme")
@@ -115,7 +115,7 @@ def feed(health: HealthBook, usage: ObservedUsage, clock: FrozenClock) -> None:
         clock.advance(1.0)
         for name in TWELVE:
             used = Usage(400, drawn.randint(50, 200), cached_tokens=100)
-            health.started(name)
+            health.begin(name, clock.monotonic())
             health.observe(answered(name, drawn.lognormvariate(6.5, 0.4), used), clock.monotonic())
             usage.add(name, "triage", used)
 

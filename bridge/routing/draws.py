@@ -29,15 +29,15 @@ class SeededDraws:
         self._state = seed & MASK
 
     def random(self) -> float:
-        return (self._next() >> 11) * UNIT
+        self._state = state = (self._state + GAMMA) & MASK
+        state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & MASK
+        state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & MASK
+        return ((state ^ (state >> 31)) >> 11) * UNIT
 
     def getrandbits(self, k: int, /) -> int:
         if not 0 < k <= 64:
             raise ValueError("between 1 and 64 bits")
-        return self._next() >> (64 - k)
-
-    def _next(self) -> int:
         self._state = state = (self._state + GAMMA) & MASK
         state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & MASK
         state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & MASK
-        return state ^ (state >> 31)
+        return (state ^ (state >> 31)) >> (64 - k)

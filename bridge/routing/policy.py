@@ -8,7 +8,7 @@ from typing import NamedTuple
 from bridge.chat import Policy
 from bridge.decision import Candidate, Decision, DeploymentState, RoutingQuestion, Snapshot
 from bridge.routing import mapped_policies, quality_policies, simple_policies
-from bridge.routing.candidates import Checks, checks_of, drop_of, dropped_features, resting_reason
+from bridge.routing.candidates import Checks, checks_of, dropped_features, resting_reason
 from bridge.routing.draws import Draws, SeededDraws
 from bridge.routing.ranking import Ranking, RoutingPolicy, Scored, scored
 
@@ -46,7 +46,7 @@ def decide(question: RoutingQuestion, snapshot: Snapshot, *, seed: int, decision
     spare = [one.facts for one in kept if one.facts.offer.is_fallback]
     ranking = _bound(_ranked(main, question, snapshot, rng), question, snapshot) if main else Ranking((), {})
     notes = _notes(kept, question)
-    eligible = [_kept(one, ranking, notes.get(one.offer.deployment)) for one in ranking.order]
+    eligible = [_kept(one, ranking, notes.get(one.name)) for one in ranking.order]
     eligible += [_fallback(one, n, is_first=not main, note=notes.get(one.name)) for n, one in enumerate(spare)]
     dropped = [_dropped(one) for one in judged if one.reason is not None and not one.is_last_target]
     return Decision(
@@ -107,10 +107,12 @@ POLICIES: Mapping[Policy, RoutingPolicy] = {
 
 
 def _judge(facts: Scored, question: RoutingQuestion, snapshot: Snapshot, checks: Checks) -> _Judged:
-    drop = drop_of(facts.offer, question, snapshot, checks)
-    if drop is not None:
-        return _Judged(facts, drop.reason)
-    resting = resting_reason(facts.offer, facts.state)
+    offer = facts.offer
+    for _, check in checks:
+        reason = check(offer, question, snapshot)
+        if reason is not None:
+            return _Judged(facts, reason)
+    resting = resting_reason(offer, facts.state)
     return _Judged(facts, resting, resting is not None)
 
 
@@ -181,6 +183,8 @@ def _notes(kept: Sequence[_Judged], question: RoutingQuestion) -> dict[str, str]
     """What is to be said of some before the policy's own reason."""
     notes: dict[str, str] = {}
     for one in kept:
+        if one.reason is None and not one.facts.offer.lacks:
+            continue
         said = [one.reason] if one.reason is not None else []
         without_features = dropped_features(one.facts.offer, question)
         if without_features:
@@ -191,27 +195,19 @@ def _notes(kept: Sequence[_Judged], question: RoutingQuestion) -> dict[str, str]
 
 
 def _kept(one: Scored, ranking: Ranking, note: str | None) -> Candidate:
-    name = one.offer.deployment
+    name = one.name
     reason = ranking.reasons.get(name, "")
-    return _candidate(
-        one,
-        reason=f"{note}; {reason}" if note else reason,
-        score=ranking.scores.get(name),
-        propensity=ranking.first.get(name, 0.0),
-    )
+    if note is not None:
+        reason = f"{note}; {reason}"
+    return _candidate(one, reason, ranking.scores.get(name), ranking.first.get(name, 0.0))
 
 
 def _fallback(one: Scored, number: int, *, is_first: bool, note: str | None) -> Candidate:
     reason = f"fallback number {number + 1}"
-    return _candidate(
-        one,
-        reason=f"{note}; {reason}" if note else reason,
-        score=None,
-        propensity=1.0 if is_first and number == 0 else 0.0,
-    )
+    return _candidate(one, f"{note}; {reason}" if note else reason, None, 1.0 if is_first and number == 0 else 0.0)
 
 
-def _candidate(one: Scored, *, reason: str, score: float | None, propensity: float) -> Candidate:
+def _candidate(one: Scored, reason: str, score: float | None, propensity: float) -> Candidate:
     offer = one.offer
     return Candidate(
         deployment=offer.deployment,

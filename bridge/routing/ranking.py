@@ -120,8 +120,9 @@ def two_choices(
         return tuple(offers), {offers[0].name: 1.0}
     least = LEAST_WEIGHT * max(weights, default=1.0) if weights is not None else 1.0
     given = [1.0] * len(offers) if weights is None else [max(weight, least) or 1.0 for weight in weights]
-    by_load = sorted(zip(offers, given, strict=True), key=lambda pair: (pair[0].load, pair[0].position))
-    ranked, shares = [one for one, _ in by_load], [weight for _, weight in by_load]
+    loads = [(one.load, one.position) for one in offers]
+    by_load = sorted(range(len(offers)), key=loads.__getitem__)
+    ranked, shares = [offers[place] for place in by_load], [given[place] for place in by_load]
     total = sum(shares)
     one = _place(shares, rng.random() * total, without=-1)
     other = _place(shares, rng.random() * (total - shares[one]), without=one)
@@ -159,7 +160,8 @@ def near_best(
     offers: Sequence[Scored], measure: Callable[[Scored], float], *, tolerance: float
 ) -> tuple[list[Scored], list[Scored]]:
     """Offers whose measure is within `tolerance` of the lowest, and the others sorted by it."""
-    by_measure = sorted(offers, key=lambda one: (measure(one), one.position))
-    limit = measure(by_measure[0]) * (1 + tolerance)
-    near = [one for one in by_measure if measure(one) <= limit]
-    return near, by_measure[len(near) :]
+    measured = sorted([(measure(one), one.position, one) for one in offers])
+    limit = measured[0][0] * (1 + tolerance)
+    by_measure = [one for _, _, one in measured]
+    n_near = sum(value <= limit for value, _, _ in measured)
+    return by_measure[:n_near], by_measure[n_near:]

@@ -37,7 +37,8 @@ def weighted(offers: Sequence[Scored], question: RoutingQuestion, snapshot: Snap
     keys = {one.name: _arrival(one.weight, rng) for one in as_listed(offers)}
     order = tuple(sorted(offers, key=lambda one: (keys[one.name], one.position)))
     first = {one.name: one.weight / total for one in offers}
-    reasons = {one.name: f"drawn with weight {one.weight:g} of {total:g}" for one in offers}
+    of_all = f" of {total:g}"
+    reasons = {one.name: f"drawn with weight {one.weight:g}{of_all}" for one in offers}
     return Ranking(order, first, reasons)
 
 
@@ -56,11 +57,14 @@ def least_busy(offers: Sequence[Scored], question: RoutingQuestion, snapshot: Sn
     """Fewest calls in flight for its weight; equals at random."""
     del question, snapshot
     busy = {one.name: (one.state.in_flight + 1) / max(one.weight, 1e-9) for one in offers}
-    dice = {one.name: rng.random() for one in as_listed(offers)}
-    order = tuple(sorted(offers, key=lambda one: (busy[one.name], dice[one.name])))
-    equals = [one for one in offers if busy[one.name] == busy[order[0].name]]
+    order = sorted(offers, key=lambda one: (busy[one.name], one.position))
+    least = busy[order[0].name]
+    equals = [one for one in order if busy[one.name] == least]
+    if len(equals) > 1:
+        start = int(rng.random() * len(equals))
+        order[: len(equals)] = [*equals[start:], *equals[:start]]
     reasons = {one.name: f"{one.state.in_flight} calls in flight at weight {one.weight:g}" for one in offers}
-    return Ranking(order, {one.name: 1 / len(equals) for one in equals}, reasons)
+    return Ranking(tuple(order), {one.name: 1 / len(equals) for one in equals}, reasons)
 
 
 def cheapest(offers: Sequence[Scored], question: RoutingQuestion, snapshot: Snapshot, rng: Draws) -> Ranking:

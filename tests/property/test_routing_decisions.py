@@ -58,7 +58,7 @@ def opened_up(asked: RoutingQuestion, snapshot: Snapshot) -> tuple[RoutingQuesti
 
 
 @given(some_case(), st.booleans(), st.sampled_from(POLICIES))
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=100, deadline=None, derandomize=True)
 def test_propensities_are_the_frequencies_over_seeds(
     case: tuple[RoutingQuestion, Snapshot], are_alike: bool, policy: Policy
 ) -> None:
