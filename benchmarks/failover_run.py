@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from benchmarks.failover_scenarios import Observed, Scenario, Verdict, judged
@@ -15,10 +16,13 @@ from bridge.gateway import Bridge
 CONTEXT = CallContext(org_id="bench")
 PROMPT = ChatRequest("pair", (Message.of("user", "Say the known answer."),))
 CAN = ["chat", "stream"]
+DEFAULTS: Mapping[str, object] = {}
 
 
-def bridge_for(url: str, dialect: str, *, fallback_prefills: bool = False) -> Bridge:
-    """Primary `one/m`, fallback `two/m` with the larger window; everything else by default."""
+def bridge_for(
+    url: str, dialect: str, *, fallback_prefills: bool = False, sections: Mapping[str, object] = DEFAULTS
+) -> Bridge:
+    """Primary `one/m`, fallback `two/m` with the larger window; everything but `sections` by default."""
     can = [*CAN, "prefill"] if fallback_prefills else CAN
     config: dict[str, Any] = {
         "providers": {
@@ -30,6 +34,7 @@ def bridge_for(url: str, dialect: str, *, fallback_prefills: bool = False) -> Br
             "two/m": {"capabilities": can, "context_window": 200_000},
         },
         "aliases": {"pair": {"policy": "priority", "candidates": ["one/m", "two/m"]}},
+        **sections,
     }
     return Bridge(BridgeConfig.parse(config))
 
@@ -52,12 +57,14 @@ async def ask(
     return "".join(pieces), None, result.record.attempts[-1].model, result.response.usage is not None
 
 
-async def run_scenario(dialect: str, scenario: Scenario) -> tuple[Observed, Verdict]:
-    """What the caller saw, and the verdict."""
+async def run_scenario(
+    dialect: str, scenario: Scenario, sections: Mapping[str, object] = DEFAULTS
+) -> tuple[Observed, Verdict]:
+    """What the caller saw, and the verdict; with other `sections` of the configuration than the default."""
     primary = Route(scenario.primary)
     fallback = Route(lambda number, elapsed_s: HEALTHY, rejects_prefill=scenario.fallback_prefills)
     async with Upstream(dialect, {"primary": primary, "fallback": fallback}).running() as upstream:
-        bridge = bridge_for(upstream.url, dialect, fallback_prefills=scenario.fallback_prefills)
+        bridge = bridge_for(upstream.url, dialect, fallback_prefills=scenario.fallback_prefills, sections=sections)
         began = time.monotonic()
         text, error, model, has_usage = await ask(bridge, scenario.wall_s + 5)
         wall_s = time.monotonic() - began

@@ -165,6 +165,14 @@ SCENARIOS: tuple[Scenario, ...] = (
         then_healthy=True,
     ),
     Scenario(
+        "S10b",
+        "before the tenth event one that is no JSON",
+        always(Behaviour(noise_before=10)),
+        30,
+        SURVIVES,
+        {"whole answer in place": lambda seen: seen.is_whole and not seen.fallback_at_s},
+    ),
+    Scenario(
         "S11",
         "no end mark",
         always(Behaviour(no_end_mark=True)),

@@ -8,6 +8,7 @@ import json
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import cast
 
 from aiohttp import web
 
@@ -44,10 +45,13 @@ class Behaviour:
     stall_after: int | None = None
     stall_s: float = 0.0
     broken_event: int | None = None
-    """Number of the event that cannot be read."""
+    """Number of the event that cannot be read; its word is lost."""
+    noise_before: int | None = None
+    """Number of the event before which one comes that is no JSON at all; nothing is lost."""
     no_end_mark: bool = False
 
 
+NOISE = b"data: <!-- keep-alive -->\n\n"
 HEALTHY = Behaviour()
 Plan = Callable[[int, float], Behaviour]
 """Number of the attempt (from 1) and seconds since the scenario began -> behaviour."""
@@ -99,8 +103,8 @@ class Upstream:
         route = self._routes[http.match_info["route"]]
         body = self._wire.chat_body(WireRequest("/" + http.match_info["rest"], json.loads(await http.read())))
         elapsed_s = asyncio.get_running_loop().time() - self._began_s
-        last = list(body.get("messages") or ())[-1]  # pyright: ignore[reportArgumentType]  # a list of messages
-        is_prefill = isinstance(last, dict) and last.get("role") == "assistant"
+        messages = cast("list[dict[str, object]]", body["messages"])
+        is_prefill = messages[-1].get("role") == "assistant"
         route.seen.append(Seen(elapsed_s, is_prefill))
         behaviour = route.plan(len(route.seen), elapsed_s)
         if route.rejects_prefill and is_prefill:
@@ -140,6 +144,8 @@ class Upstream:
             if behaviour.stall_after == tokens:
                 await asyncio.sleep(behaviour.stall_s)
                 return await self._reset(http, response)
+            if behaviour.noise_before == position + 1:
+                event = (b"<!-- keep-alive -->\n" if "json" in self._wire.stream_type else NOISE) + event  # noqa: PLW2901
             try:
                 await response.write(self._wire.broken_event if behaviour.broken_event == position + 1 else event)
             except ConnectionError:  # the caller has left
