@@ -59,6 +59,8 @@ class WireReply(msgspec.Struct):
     finish_reason: str | None = None
     usage: object = None
     logprobs: list[dict[str, object]] | None = None
+    error: object = None
+    """Of a gateway in front of the API, which itself says `message`."""
 
 
 class _Tokens(msgspec.Struct):
@@ -84,6 +86,8 @@ def response_of(payload: JsonObject, target: Deployment) -> ChatResponse:
         reply = msgspec.convert(payload, WireReply)
     except msgspec.ValidationError as error:
         raise MalformedReplyError(f"{target.name}: {error}", deployment=target.name) from error
+    if reply.error:
+        raise in_band_error(reply.error, target)
     message = reply.message
     if isinstance(message, str):
         raise in_band_error({"message": message}, target)

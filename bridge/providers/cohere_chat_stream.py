@@ -44,6 +44,7 @@ class WireEvent(msgspec.Struct):
     delta: WireDelta | None = None
     logprobs: dict[str, object] | None = None
     message: str | None = None
+    error: object = None
 
 
 _DECODER = msgspec.json.Decoder(WireEvent)
@@ -71,8 +72,8 @@ class CohereEventReader:
             raise MalformedReplyError(
                 f"{self._target.name}: an event of the stream cannot be read", deployment=self._target.name
             ) from problem
-        if not wire.type and wire.message:
-            raise in_band_error({"message": wire.message}, self._target)
+        if not wire.type and (wire.error or wire.message):
+            raise in_band_error(wire.error or {"message": wire.message}, self._target)
         if wire.type == "message-end":
             return self._ended(wire.delta or WireDelta())
         message = wire.delta.message if wire.delta is not None else None

@@ -2,22 +2,17 @@
 
 import gzip
 import json
-import ssl
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from bridge.errors import ErrorClass
 from bridge.json_types import JsonObject
 from nodes.context import HttpRules
 from nodes.errors import NodeError, SealedNetworkError
 from nodes.http import HttpNode, HttpOutput
+from tests.support.certificates import certificate
 from tests.support.fakes import TableResolver, node_context
 from tests.support.http_server import Asked, Head, HttpServer, http_server
 
@@ -271,29 +266,3 @@ async def test_tls_asks_for_the_name_and_checks_the_certificate_against_it(tmp_p
     assert server.names_shown == ["pinned.example", "wrong.example"]
     assert server.asked[0].headers["host"] == f"pinned.example:{server.port}"
     assert caught.value.error_class == "unavailable"
-
-
-def certificate(folder: Path, name: str) -> tuple[str, ssl.SSLContext]:
-    """A self-signed certificate for `name`: its file, and a server context that shows it."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(minutes=5))
-        .not_valid_after(now + timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    ca, secret = folder / "ca.pem", folder / "key.pem"
-    ca.write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    secret.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(ca, secret)
-    return str(ca), context

@@ -1,228 +1,380 @@
-"""What providers really send, byte by byte over a socket: every case ends in time, typed, and with a record."""
+"""What providers and networks really do, over real sockets: every outcome is bounded, typed and on record."""
 
-import asyncio
 import gzip
-import json
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+import time
+import zlib
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from bridge.call_record import CallContext, CallRecord
-from bridge.chat import ChatRequest, ChatResponse, Message, Tool
 from bridge.clock import SystemClock
-from bridge.config import BridgeConfig
 from bridge.errors import (
+    AttemptTimeoutError,
     BridgeError,
+    DeadlineExceededError,
     MalformedReplyError,
+    NotReachedError,
+    NotServedError,
+    ProviderError,
     RateLimitedError,
     StreamInterruptedError,
     UnavailableError,
 )
-from bridge.gateway import Bridge
+from bridge.providers.mock_dialects import MOCK_DIALECTS
+from tests.support.certificates import certificate
+from tests.support.raw_provider import (
+    QUICK,
+    WORDS,
+    Asker,
+    Outcome,
+    Script,
+    completion,
+    event,
+    healthy,
+    raw_server,
+    reply,
+    stream_head,
+)
 
 pytestmark = pytest.mark.peer
 
-CONTEXT = CallContext(org_id="org")
-WHOLE = {
-    "model": "m",
-    "choices": [{"index": 0, "message": {"content": "héllo"}, "finish_reason": "stop"}],
-    "usage": {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10},
+DIALECTS = sorted(MOCK_DIALECTS)
+HTML = b"<html><body><h1>502 Bad Gateway</h1>nginx</body></html>"
+OVERLOADED = b'{"error": {"message": "overloaded", "type": "server_error", "code": 503}}'
+BAD_GZIP = reply(b"\x1f\x8b\x08\x00 this is no gzip", content_encoding="gzip")
+SHORT_GZIP = reply(gzip.compress(completion({"content": WORDS}) * 50)[:40], content_encoding="gzip")
+
+IN_ANY_DIALECT: dict[str, tuple[Script, type[BridgeError]]] = {
+    "malformed JSON": ((reply(b'{"choices": [{"message": {"content": "All is'),), MalformedReplyError),
+    "JSON, but a list": ((reply(b"[1, 2]"),), MalformedReplyError),
+    "JSON, but null": ((reply(b"null"),), MalformedReplyError),
+    "JSON nested beyond reason": ((reply(b"[" * 200_000),), MalformedReplyError),
+    "JSON of another API": ((reply(b'{"status": "ok"}'),), MalformedReplyError),
+    "an empty 200": ((reply(b""),), MalformedReplyError),
+    "bytes that are no text": ((reply(bytes(range(128, 256)) * 8),), MalformedReplyError),
+    "an HTML page with 200": ((reply(HTML, "text/html"),), MalformedReplyError),
+    "an HTML page with 502": ((reply(HTML, "text/html", status=502),), UnavailableError),
+    "an error inside a 200": ((reply(OVERLOADED),), UnavailableError),
+    "gzip that is not gzip": ((BAD_GZIP,), ProviderError),
+    "gzip cut short": ((SHORT_GZIP,), ProviderError),
+    "an encoding nobody knows": ((reply(b"{}", content_encoding="zstd-2099"),), MalformedReplyError),
+    "a body shorter than announced": ((reply(b'{"choices": [', length=500),), ProviderError),
+    "a reset in mid-header": ((b"HTTP/1.1 200 OK\r\ncontent-ty", 0.02, "reset"), UnavailableError),
+    "an end in mid-header": ((b"HTTP/1.1 200 OK\r\ncontent-ty",), UnavailableError),
+    "a reset before any byte": (("reset",), UnavailableError),
+    "nothing but an end": ((), UnavailableError),
+    "a header without end": ((b"HTTP/1.1 200 OK\r\nx-much: " + b"a" * 200_000,), ProviderError),
+    "no HTTP at all": ((b"SSH-2.0-OpenSSH_9.6\r\n\r\n",), MalformedReplyError),
+    "a status that is none": ((b"HTTP/1.1 999999 What\r\ncontent-length: 0\r\n\r\n",), ProviderError),
 }
-LIMIT_S = 8.0
 
 
-def head(status: str = "200 OK", kind: str = "application/json", **more: str) -> bytes:
-    fields = {"content-type": kind, "connection": "close", **more}
-    lines = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in fields.items())
-    return f"HTTP/1.1 {status}\r\n{lines}\r\n".encode()
+def attempts_of(outcome: Outcome) -> list[tuple[str, str]]:
+    return [(attempt.provider, attempt.outcome) for attempt in outcome.record.attempts]
 
 
-def reply(body: bytes, status: str = "200 OK", kind: str = "application/json", **more: str) -> bytes:
-    return head(status, kind, content_length=str(len(body)), **more) + body
+async def asked(script: Script, *, stream: bool = False, dialect: str = "openai", **facts: Any) -> Outcome:
+    """The outcome of a call to one provider that plays the script."""
+    async with raw_server(script) as port:
+        return await Asker([f"http://127.0.0.1:{port}"], dialect, **facts).ask(stream=stream)
 
 
-def whole(**changes: object) -> bytes:
-    return reply(json.dumps({**WHOLE, **changes}).encode())
+def assert_failed(outcome: Outcome, kind: type[BridgeError]) -> None:
+    """One failed attempt, on record with its class, its cost and nothing secret."""
+    assert isinstance(outcome.error, kind), outcome
+    assert outcome.record.status == "failed"
+    (attempt,) = outcome.record.attempts
+    assert attempt.outcome == "failed"
+    assert attempt.error_class is not None
+    assert attempt.cost_nano_usd is not None
+    assert attempt.duration_ms >= 0
+    assert "k-secret" not in f"{outcome.error}{attempt.error_message}"
 
 
-def event(delta: dict[str, object], finish: str | None = None) -> bytes:
-    choice = {"index": 0, "delta": delta, "finish_reason": finish}
-    return b"data: " + json.dumps({"choices": [choice]}, ensure_ascii=False).encode() + b"\n\n"
+@pytest.mark.parametrize("fault", IN_ANY_DIALECT)
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("dialect", DIALECTS)
+async def test_a_fault_of_a_reply_is_one_typed_error_on_record(dialect: str, stream: bool, fault: str) -> None:
+    script, kind = IN_ANY_DIALECT[fault]
+
+    assert_failed(await asked(script, stream=stream, dialect=dialect), kind)
 
 
-@asynccontextmanager
-async def provider(*pieces: bytes, pause_s: float = 0.0) -> AsyncGenerator[str]:
-    """A server that says these bytes to everybody, whatever it is asked; its address."""
+@pytest.mark.parametrize("fault", IN_ANY_DIALECT)
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+async def test_a_fault_of_a_reply_is_survived_where_there_is_another_provider(stream: bool, fault: str) -> None:
+    script, _ = IN_ANY_DIALECT[fault]
+    async with raw_server(script) as first, raw_server(healthy("openai", stream=stream)) as second:
+        outcome = await Asker([f"http://127.0.0.1:{port}" for port in (first, second)]).ask(stream=stream)
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            await reader.readuntil(b"\r\n\r\n")
-            for piece in pieces:
-                writer.write(piece)
-                await writer.drain()
-                await asyncio.sleep(pause_s)
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass
-        finally:
-            writer.close()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with server:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+    assert outcome.text == WORDS
+    assert attempts_of(outcome) == [("p0", "failed"), ("p1", "succeeded")]
 
 
-def bridge(url: str, clock: SystemClock | None = None) -> Bridge:
-    config = {
-        "providers": {"acme": {"dialect": "openai", "base_url": url}},
-        "models": {"acme/m": {"context_window": 1000, "capabilities": ["chat", "stream", "tools"]}},
-        "retry": {"max_per_target": 1, "deadline_s": 5},
-    }
-    return Bridge(BridgeConfig.parse(config), clock=clock)
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("dialect", DIALECTS)
+async def test_health_is_told_from_faults(dialect: str, stream: bool) -> None:
+    outcome = await asked(healthy(dialect, stream=stream), stream=stream, dialect=dialect)
+
+    assert (outcome.error, outcome.text) == (None, WORDS)
+    assert attempts_of(outcome) == [("p0", "succeeded")]
 
 
-async def asked(*pieces: bytes, stream: bool = False, pause_s: float = 0.0) -> tuple[ChatResponse, CallRecord]:
-    """The answer and its record, within the limit."""
-    request = ChatRequest("acme/m", (Message.of("user", "hi"),), tools=(Tool("weather"),))
-    async with provider(*pieces, pause_s=pause_s) as url, asyncio.timeout(LIMIT_S):
-        caller = bridge(url)
-        try:
-            if not stream:
-                result = await caller.chat(request, CONTEXT)
-            else:
-                answer = caller.stream(request, CONTEXT)
-                async for _ in answer:
-                    pass
-                result = answer.result
-        finally:
-            await caller.aclose()
-    return result.response, result.record
+@pytest.mark.parametrize("content_type", ["text/plain", "application/octet-stream", "text/html; charset=x", ""])
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+async def test_a_wrong_content_type_hides_no_answer(stream: bool, content_type: str) -> None:
+    events = event({"content": WORDS}) + event({}, "stop")
+    script = (stream_head(content_type), events) if stream else (reply(completion({"content": WORDS}), content_type),)
+
+    outcome = await asked(script, stream=stream)
+
+    assert (outcome.error, outcome.text) == (None, WORDS)
 
 
-async def refused(*pieces: bytes, stream: bool = False) -> BridgeError:
-    """The error, with a record of one failed attempt."""
-    with pytest.raises(BridgeError) as caught:
-        await asked(*pieces, stream=stream)
-    record = caught.value.call
-    assert isinstance(record, CallRecord)
-    assert [attempt.outcome for attempt in record.attempts] == ["failed"]
-    return caught.value
+async def test_a_whole_answer_to_a_request_for_a_stream_is_streamed() -> None:
+    outcome = await asked((reply(completion({"content": WORDS})),), stream=True)
+
+    assert (outcome.error, outcome.text) == (None, WORDS)
 
 
-SLOW_DOWN = b'{"error": {"message": "slow down", "code": 429}}'
-HTML = b"<!doctype html><html><body><h1>Bad gateway</h1></body></html>"
-PACKED = gzip.compress(json.dumps(WHOLE).encode())
+@pytest.mark.parametrize("compressed", [gzip.compress, zlib.compress], ids=["gzip", "deflate"])
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+async def test_a_compressed_answer_is_read_asked_for_or_not(stream: bool, compressed: Any) -> None:
+    name = "gzip" if compressed is gzip.compress else "deflate"
+    body = event({"content": WORDS}) + event({}, "stop") if stream else completion({"content": WORDS})
+    head = "text/event-stream" if stream else "application/json"
+
+    outcome = await asked((reply(compressed(body), head, content_encoding=name),), stream=stream)
+
+    assert (outcome.error, outcome.text) == (None, WORDS)
 
 
-@pytest.mark.parametrize("stream", [False, True])
+async def test_a_compressed_stream_that_is_cut_is_no_answer() -> None:
+    body = gzip.compress(b"".join(event({"content": f"w{n} "}) for n in range(200)))[:300]
+
+    outcome = await asked((stream_head(content_encoding="gzip"), body), stream=True)
+
+    assert isinstance(outcome.error, StreamInterruptedError | ProviderError)
+    assert attempts_of(outcome) == [("p0", "failed")]
+
+
+async def test_utf_8_may_be_cut_at_every_byte() -> None:
+    words = "é漢字😀 fin"
+    body = event({"content": words}) + event({}, "stop")
+    pieces: list[bytes | float] = [stream_head()]
+    for position in range(len(body)):
+        pieces += [body[position : position + 1], 0.0005]
+
+    outcome = await asked(pieces, stream=True)
+
+    assert (outcome.error, outcome.text) == (None, words)
+
+
+async def test_crlf_comments_and_fields_nobody_knows_are_no_content() -> None:
+    lines = event({"content": WORDS}) + event({}, "stop") + b"data: [DONE]\n\n"
+    noisy = b": OPENROUTER PROCESSING\n\nretry: 3000\n\nid: 7\n\nevent: \n\n: \n\n" + lines.replace(b"data: ", b"data:")
+
+    outcome = await asked((b"".join((stream_head(), noisy.replace(b"\n", b"\r\n"))),), stream=True)
+
+    assert (outcome.error, outcome.text) == (None, WORDS)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+async def test_a_stream_without_finish_reason_is_never_a_finished_answer(dialect: str) -> None:
+    head, *events = healthy(dialect, stream=True)
+    wire = MOCK_DIALECTS[dialect]
+
+    outcome = await asked((head, *events[: wire.preamble + 2]), stream=True, dialect=dialect)
+
+    assert_failed(outcome, StreamInterruptedError)
+    assert WORDS.startswith(outcome.text)
+    assert outcome.text
+
+
 @pytest.mark.parametrize(
-    ("said", "kind"),
+    ("usage", "is_estimated"),
     [
-        pytest.param(reply(b'{"choices": [{"mess'), MalformedReplyError, id="cut JSON"),
-        pytest.param(reply(b"[1, 2]"), MalformedReplyError, id="a list"),
-        pytest.param(reply(b"\xff\xfe\x00"), MalformedReplyError, id="no text at all"),
-        pytest.param(reply(b"{}"), MalformedReplyError, id="an empty object"),
-        pytest.param(reply(HTML, "502 Bad Gateway", "text/html"), UnavailableError, id="an HTML error page"),
-        pytest.param(reply(SLOW_DOWN), RateLimitedError, id="200 with an error"),
-        pytest.param(b"HTTP/1.1 200 OK\r\ncontent-ty", UnavailableError, id="reset inside the head"),
-        pytest.param(b"", UnavailableError, id="nothing at all"),
+        (None, True),
+        ({}, True),
+        ({"prompt_tokens": -5, "completion_tokens": 2}, True),
+        ({"prompt_tokens": 5, "completion_tokens": 10**12}, True),
+        ({"prompt_tokens": 10**40, "completion_tokens": 3}, True),
+        ({"prompt_tokens": "many", "completion_tokens": None}, True),
+        ([1, 2], True),
+        ("usage", True),
+        ({"prompt_tokens": 5, "completion_tokens": 3}, False),
     ],
-)  # fmt: skip
-async def test_a_reply_that_is_none_is_a_typed_error(said: bytes, kind: type[BridgeError], stream: bool) -> None:
-    error = await refused(said, stream=stream)
+    ids=lambda value: str(value)[:40],
+)
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+async def test_usage_that_is_missing_or_absurd_is_replaced_and_flagged(
+    stream: bool, usage: Any, is_estimated: bool
+) -> None:
+    body = completion({"content": WORDS}, usage=usage)
+    script: Script = (reply(body),)
+    if stream:
+        script = (stream_head(), event({"content": WORDS}), event({}, "stop", usage=usage), b"data: [DONE]\n\n")
 
-    assert isinstance(error, kind)
-    assert "<h1>" not in str(error)
+    outcome = await asked(script, stream=stream)
 
-
-async def test_an_html_page_with_status_200_is_malformed() -> None:
-    assert isinstance(await refused(reply(HTML, kind="text/html")), MalformedReplyError)
-    assert isinstance(await refused(reply(HTML, kind="text/html"), stream=True), MalformedReplyError)
-
-
-@pytest.mark.parametrize("body", [b"this is no gzip", PACKED[:-12]])
-async def test_gzip_that_is_none_or_is_cut_is_no_answer(body: bytes) -> None:
-    error = await refused(reply(body, content_encoding="gzip"))
-
-    assert isinstance(error, MalformedReplyError | UnavailableError)
-
-
-async def test_gzip_and_a_wrong_content_type_are_read_all_the_same() -> None:
-    packed, _ = await asked(reply(PACKED, content_encoding="gzip"))
-    plain, _ = await asked(reply(json.dumps(WHOLE).encode(), kind="text/plain"))
-
-    assert packed.text == plain.text == "héllo"
+    assert (outcome.error, outcome.text) == (None, WORDS)
+    (attempt,) = outcome.record.attempts
+    assert attempt.usage is not None
+    assert attempt.is_estimated is is_estimated
+    assert 0 < attempt.usage.input_tokens <= 8_000
+    assert 0 < attempt.usage.output_tokens <= 4_000
+    assert attempt.cost_nano_usd
 
 
-async def test_utf8_and_lines_may_be_split_anywhere_between_comments() -> None:
-    text = (
-        b": OPENROUTER PROCESSING\r\n\r\n"
-        + event({"content": "hé"}).replace(b"\n", b"\r\n")
-        + b"event: message\r\nid: 7\r\n"
-        + event({"content": "llo ✓"}).replace(b"\n", b"\r\n")
-        + event({}, "stop")
-        + b"data: [DONE]\n\n"
-    )
-    pieces = [text[n : n + 3] for n in range(0, len(text), 3)]
+@pytest.mark.parametrize("arguments", ['{"city": "Par', "Paris", "", "{'city': 'Paris'}"])
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+async def test_tool_arguments_that_are_no_json_arrive_as_the_model_wrote_them(stream: bool, arguments: str) -> None:
+    call = {"index": 0, "id": "c1", "type": "function", "function": {"name": "go", "arguments": arguments}}
+    script: Script = (reply(completion({"content": None, "tool_calls": [call]}, "tool_calls")),)
+    if stream:
+        script = (stream_head(), event({"tool_calls": [call]}), event({}, "tool_calls"))
 
-    answer, record = await asked(head(kind="text/event-stream"), *pieces, stream=True, pause_s=0.0005)
+    outcome = await asked(script, stream=stream)
 
-    assert answer.text == "héllo ✓"
-    assert record.status == "succeeded"
-
-
-async def test_a_stream_without_a_finish_reason_is_never_a_success() -> None:
-    said = head(kind="text/event-stream") + event({"content": "half an ans"}) + b"data: [DONE]\n\n"
-
-    assert isinstance(await refused(said, stream=True), StreamInterruptedError | MalformedReplyError)
+    assert outcome.answer is not None
+    assert [(one.name, one.arguments) for one in outcome.answer.tool_calls] == [("go", arguments)]
+    assert outcome.answer.finish_reason == "tool_calls"
 
 
 @pytest.mark.parametrize(
-    "usage",
+    ("body", "kind"),
     [
-        None,
-        {},
-        "many",
-        {"prompt_tokens": -5, "completion_tokens": 3},
-        {"prompt_tokens": 10**9, "completion_tokens": 3},
-        {"prompt_tokens": 7, "completion_tokens": 3, "prompt_tokens_details": {"cached_tokens": -1}},
+        (OVERLOADED, UnavailableError),
+        (b'{"error": {"message": "slow down", "code": 429}}', RateLimitedError),
+        (b'{"error": {"message": "no such model", "code": 404}}', NotServedError),
+        (b'{"error": "something broke"}', UnavailableError),
     ],
 )
-async def test_missing_or_absurd_usage_is_replaced_by_an_estimate_that_says_so(usage: object) -> None:
-    answer, record = await asked(whole(usage=usage))
+@pytest.mark.parametrize("place", ["whole", "first event"])
+async def test_an_error_inside_a_200_has_the_class_of_its_code(
+    place: str, body: bytes, kind: type[BridgeError]
+) -> None:
+    script = (reply(body),) if place == "whole" else (stream_head(), b"data: " + body + b"\n\n")
 
-    assert answer.usage is not None
-    assert answer.usage.is_estimated
-    assert 0 < answer.usage.input_tokens < 100
-    assert record.attempts[0].is_estimated
+    assert_failed(await asked(script, stream=place != "whole"), kind)
 
 
-async def test_tool_arguments_that_are_no_json_come_as_they_are() -> None:
-    call = {"id": "t", "type": "function", "function": {"name": "weather", "arguments": '{"city": "Os'}}
-    choice = {"index": 0, "message": {"content": None, "tool_calls": [call]}, "finish_reason": "tool_calls"}
+async def test_an_error_in_mid_stream_interrupts_the_answer() -> None:
+    outcome = await asked((stream_head(), event({"content": "All "}), b"data: " + OVERLOADED + b"\n\n"), stream=True)
 
-    answer, _ = await asked(whole(choices=[choice]))
+    assert_failed(outcome, StreamInterruptedError)
+    assert outcome.text == "All "
+    assert "overloaded" in str(outcome.error)
 
-    assert [one.arguments for one in answer.tool_calls] == ['{"city": "Os']
+
+async def test_a_broken_chunk_of_the_body_interrupts_the_answer() -> None:
+    chunked = stream_head(transfer_encoding="chunked")
+    first = event({"content": "All "})
+
+    outcome = await asked((chunked, b"%x\r\n%s\r\n" % (len(first), first), 0.02, b"zz\r\nwhat?\r\n"), stream=True)
+
+    assert_failed(outcome, StreamInterruptedError)
+    assert outcome.text == "All "
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+async def test_an_unknown_host_is_never_billed(stream: bool) -> None:
+    outcome = await Asker(["http://no-such-host.invalid"]).ask(stream=stream)
+
+    assert_failed(outcome, NotReachedError)
+    assert outcome.record.cost_nano_usd == 0
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+async def test_tls_to_a_plain_port_fails_before_anything_is_sent(stream: bool) -> None:
+    async with raw_server(healthy("openai", stream=stream)) as port:
+        outcome = await Asker([f"https://localhost:{port}"]).ask(stream=stream)
+
+    assert_failed(outcome, NotReachedError)
+    assert outcome.record.cost_nano_usd == 0
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+async def test_tls_that_is_never_answered_ends_in_time(stream: bool) -> None:
+    async with raw_server((4.0,)) as port:
+        outcome = await Asker([f"https://localhost:{port}"]).ask(stream=stream)
+
+    assert_failed(outcome, UnavailableError)
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+async def test_a_certificate_that_nobody_vouches_for_is_refused(stream: bool, tmp_path: Path) -> None:
+    _, tls = certificate(tmp_path, "localhost")
+    async with raw_server(healthy("openai", stream=stream), tls) as port:
+        outcome = await Asker([f"https://localhost:{port}"]).ask(stream=stream)
+
+    assert_failed(outcome, NotReachedError)
+    assert outcome.record.cost_nano_usd == 0
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+async def test_a_network_of_faults_ends_at_the_one_that_works(stream: bool, tmp_path: Path) -> None:
+    _, tls = certificate(tmp_path, "localhost")
+    good = healthy("openai", stream=stream)
+    async with AsyncExitStack() as servers:
+        plain, unvouched, silent = [
+            await servers.enter_async_context(server)
+            for server in (raw_server(good), raw_server(good, tls), raw_server(("reset",)))
+        ]
+        urls = [
+            "http://no-such-host.invalid",
+            f"https://localhost:{plain}",
+            f"https://localhost:{unvouched}",
+            f"http://127.0.0.1:{silent}",
+            f"http://127.0.0.1:{plain}",
+        ]
+        outcome = await Asker(urls).ask(stream=stream)
+
+    assert outcome.text == WORDS
+    assert attempts_of(outcome) == [*((f"p{n}", "failed") for n in range(4)), ("p4", "succeeded")]
 
 
 class LeapingClock(SystemClock):
-    """A wall clock that leaps a year at every look, back and forth."""
+    """A wall clock that is set forward and back, an hour and more at every look."""
 
     def __init__(self) -> None:
-        self._leaps = 0
+        self._looks = 0
 
     def now(self) -> datetime:
-        self._leaps += 1
-        return datetime.now(UTC) + timedelta(days=365 * (-1) ** self._leaps)
+        self._looks += 1
+        hours = self._looks if self._looks % 2 else -self._looks
+        return datetime.now(UTC) + timedelta(hours=hours)
 
 
-async def test_leaps_of_the_wall_clock_change_no_deadline_and_no_duration() -> None:
-    async with provider(whole()) as url, asyncio.timeout(LIMIT_S):
-        caller = bridge(url, LeapingClock())
-        result = await caller.chat(ChatRequest("acme/m", (Message.of("user", "hi"),)), CONTEXT)
-        await caller.aclose()
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+async def test_a_clock_that_leaps_ends_no_call_early(stream: bool) -> None:
+    outcome = await asked(healthy("openai", stream=stream), stream=stream, clock=LeapingClock())
 
-    assert result.response.text == "héllo"
-    assert 0 <= result.record.attempts[0].duration_ms < 5_000
+    assert (outcome.error, outcome.text) == (None, WORDS)
+    assert 0 <= outcome.record.attempts[0].duration_ms < 3_000
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+async def test_a_clock_that_leaps_holds_no_call_longer(stream: bool) -> None:
+    silent: Script = (4.0,)
+    sections = {**QUICK, "retry": {"max_per_target": 2, "deadline_s": 0.8}}
+    began = time.monotonic()
+
+    outcome = await asked(silent, stream=stream, clock=LeapingClock(), sections=sections)
+
+    assert 0.5 < time.monotonic() - began < 2.5
+    assert isinstance(outcome.error, AttemptTimeoutError | DeadlineExceededError)
+    assert attempts_of(outcome) == [("p0", "failed")]
+
+
+async def test_a_stall_in_mid_stream_is_noticed_whatever_the_clock_says() -> None:
+    began = time.monotonic()
+
+    outcome = await asked((stream_head(), event({"content": "All "}), 4.0), stream=True, clock=LeapingClock())
+
+    assert time.monotonic() - began < 2.5
+    assert_failed(outcome, StreamInterruptedError)
+    assert outcome.text == "All "
