@@ -66,9 +66,11 @@ class Ready:
 
     @property
     def may_drop(self) -> frozenset[str]:
-        """Features that may go unheeded: those of the alias, and what a cascade asks for on its own account."""
-        rules = self.route.rules
+        """Features that may go unheeded: of the alias, of the request, and what a cascade asks for on its own."""
+        rules, routing = self.route.rules, self.request.routing
         own = frozenset({"logprobs"}) if cascade_of(self.route) is not None else frozenset[str]()
+        if routing is not None and routing.may_drop:
+            own |= routing.may_drop
         return own if rules is None else rules.may_drop | own
 
     @property

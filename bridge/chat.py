@@ -124,6 +124,8 @@ class RoutingOverrides:
     quality_floor: float | None = None
     near: str | None = None
     """Where the caller is, for `geo` and residency: `eu-west-1`, `de`, `eu`."""
+    may_drop: frozenset[str] = frozenset()
+    """Fields of the request that may go unheeded, beside those of the alias."""
 
 
 @dataclass(frozen=True, slots=True)

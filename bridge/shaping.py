@@ -38,6 +38,10 @@ DEFAULTS: dict[str, Any] = {  # of any type, as fields are
 }
 
 
+DROPPABLE = frozenset(DEFAULTS) - {"routing", "deadline_s"}
+"""Everything that a caller may let go unheeded."""
+
+
 def bound_nano_usd(prices: Prices, request: ChatRequest, target: Deployment, at: datetime) -> int:
     """What one attempt there costs at most; 0 when unknown, which no budget lets through."""
     return attempt_bound_nano_usd(prices, shaped(request, target), target, at) or 0

@@ -41,7 +41,8 @@ from platform_api.flow_api.run_store import SqlRunStore
 from platform_api.flow_api.schedules import SchedulePublisher
 from platform_api.flow_api.services import FlowServices
 from platform_api.llm import native_endpoints
-from platform_api.llm.data_plane import DataPlane, PlaneParts
+from platform_api.llm.data_plane import DataPlane
+from platform_api.llm.plane_parts import PlaneParts
 from platform_api.migrations.runner import upgrade_database
 from platform_api.model_names import BridgeNames
 from platform_api.operations.metrics import Metrics

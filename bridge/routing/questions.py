@@ -85,7 +85,7 @@ class Questions:
             epsilon=rules.epsilon if rules is not None and rules.epsilon is not None else defaults.epsilon,
             latency_target_s=defaults.latency_target_ms / 1000 if latency_s is None else latency_s,
             score_weights=rules.score_weights.model_dump() if rules and rules.score_weights else {},
-            may_drop=tuple(sorted(rules.may_drop)) if rules and rules.may_drop else (),
+            may_drop=_may_drop(request, rules),
             exploration=rules.exploration if rules is not None else 0.0,
             geo=_geo(route, request.routing),
             intents=_intents(rules) if rules is not None and route.policy == "semantic" else (),
@@ -233,7 +233,13 @@ def _wants_reasoning(request: ChatRequest, rules: AliasConfig | None, *, is_name
     effort = request.reasoning_effort
     if effort is None or effort in NO_REASONING or is_named:
         return False
-    return rules is None or "reasoning_effort" not in rules.may_drop
+    return "reasoning_effort" not in _may_drop(request, rules)
+
+
+def _may_drop(request: ChatRequest, rules: AliasConfig | None) -> tuple[str, ...]:
+    own = request.routing.may_drop if request.routing is not None else frozenset[str]()
+    named = own if rules is None else rules.may_drop | own
+    return tuple(sorted(named)) if named else ()
 
 
 def _alias_constraints(route: Route, at: datetime) -> Constraints:

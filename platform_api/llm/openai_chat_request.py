@@ -1,47 +1,24 @@
-"""The OpenAI chat dialect as our clients speak it: requests in; replies, stream events and errors out. Pure mapping.
+"""A request for a chat completion as OpenAI's clients write it, read into the bridge's terms.
 
-Source: OpenAI API reference, "Create chat completion" and "The chat completion chunk object".
+Source: OpenAI API reference, "Create chat completion".
 """
 
-from collections.abc import Iterator
 from typing import Literal
 
 import msgspec
 
 from bridge.chat import (
     ChatRequest,
-    ChatResponse,
     ContentPart,
     ImagePart,
     JsonFormat,
     Message,
-    StreamChunk,
     TextPart,
     Tool,
     ToolCall,
-    Usage,
 )
 from bridge.json_types import JsonObject
-
-JsonDict = dict[str, object]
-
-DONE = b"data: [DONE]\n\n"
-
-_FINISH: dict[str, str] = {
-    "stop": "stop",
-    "length": "length",
-    "tool_calls": "tool_calls",
-    "content_filter": "content_filter",
-    "other": "stop",
-}
-
-
-class InvalidRequestError(Exception):
-    """The body is no chat request we can serve. `param` is the field at fault, when there is one."""
-
-    def __init__(self, message: str, *, param: str | None = None) -> None:
-        super().__init__(message)
-        self.param = param
+from platform_api.llm.client_dialect import InvalidRequestError
 
 
 class _TextIn(msgspec.Struct, tag_field="type", tag="text"):
@@ -192,99 +169,6 @@ def to_request(body: ChatBody) -> ChatRequest:
     )
 
 
-def completion(response: ChatResponse, *, call_id: str, model: str, created: int) -> bytes:
-    """The body of a whole reply."""
-    choices = [_choice(index, each) for index, each in enumerate((response, *response.other_choices))]
-    return msgspec.json.encode(
-        {
-            "id": f"chatcmpl-{call_id}",
-            "object": "chat.completion",
-            "created": created,
-            "model": model,
-            "choices": choices,
-            "usage": None if response.usage is None else usage_object(response.usage),
-            "system_fingerprint": None,
-        }
-    )
-
-
-class StreamEncoder:
-    """Turns chunks into the bytes of `chat.completion.chunk` events."""
-
-    def __init__(self, *, model: str, call_id: str, created: int, wants_usage: bool) -> None:
-        self._head: JsonDict = {
-            "id": f"chatcmpl-{call_id}",
-            "object": "chat.completion.chunk",
-            "created": created,
-            "model": model,
-        }
-        self._wants_usage = wants_usage
-        self._opened: set[int] = set()
-        self._usage: Usage | None = None
-        self._encode = msgspec.json.Encoder().encode
-
-    def chunk(self, chunk: StreamChunk) -> bytes:
-        """The events for one chunk; empty when it holds nothing a client reads now."""
-        if chunk.usage is not None:
-            self._usage = chunk.usage
-        delta = _delta(chunk)
-        if chunk.choice not in self._opened:
-            if not delta and chunk.finish_reason is None:
-                return b""
-            self._opened.add(chunk.choice)
-            delta = {"role": "assistant", "content": "", **delta}
-        if not delta and chunk.finish_reason is None:
-            return b""
-        finish = None if chunk.finish_reason is None else _FINISH[chunk.finish_reason]
-        choice: JsonDict = {"index": chunk.choice, "delta": delta, "logprobs": None, "finish_reason": finish}
-        return self._event([choice], usage=None)
-
-    def end(self, usage: Usage | None = None, *, cost_usd: float | None = None) -> bytes:
-        """The last events: usage and what it cost where asked for, and the end mark."""
-        usage = usage or self._usage
-        if not self._wants_usage or usage is None:
-            return DONE
-        return self._event([], usage={**usage_object(usage), "cost_usd": cost_usd}) + DONE
-
-    def _event(self, choices: list[JsonDict], *, usage: JsonDict | None) -> bytes:
-        event = {**self._head, "choices": choices}
-        if self._wants_usage:
-            event["usage"] = usage
-        return b"data: " + self._encode(event) + b"\n\n"
-
-
-def error_body(message: str, *, kind: str, code: str | None, param: str | None = None) -> bytes:
-    """An error as the SDKs read it."""
-    return msgspec.json.encode({"error": {"message": message, "type": kind, "param": param, "code": code}})
-
-
-def error_event(message: str, *, kind: str, code: str | None) -> bytes:
-    """An error in the middle of a stream. No end mark follows: a cut answer must not look finished."""
-    return b"data: " + error_body(message, kind=kind, code=code) + b"\n\n"
-
-
-def model_object(name: str, owner: str, *, created: int) -> bytes:
-    """The body of `GET /v1/models/{model}`."""
-    return msgspec.json.encode({"id": name, "object": "model", "created": created, "owned_by": owner})
-
-
-def models_list(names: Iterator[tuple[str, str]], *, created: int) -> bytes:
-    """The body of `GET /v1/models` from pairs of model name and owner."""
-    items = [{"id": name, "object": "model", "created": created, "owned_by": owner} for name, owner in names]
-    return msgspec.json.encode({"object": "list", "data": items})
-
-
-def usage_object(usage: Usage) -> JsonDict:
-    """Usage in the dialect's words."""
-    return {
-        "prompt_tokens": usage.input_tokens,
-        "completion_tokens": usage.output_tokens,
-        "total_tokens": usage.total_tokens,
-        "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
-        "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
-    }
-
-
 def _message(message: _MessageIn) -> Message:
     content = message.content
     parts: tuple[ContentPart, ...]
@@ -328,46 +212,6 @@ def _format(wanted: _FormatIn | None) -> JsonFormat | None:
         raise InvalidRequestError("response_format.json_schema.schema is missing", param="response_format")
     given: JsonObject = schema.schema  # pyright: ignore[reportAssignmentType]  # parsed JSON
     return JsonFormat(schema=given, name=schema.name, strict=bool(schema.strict))
-
-
-def _choice(index: int, response: ChatResponse) -> JsonDict:
-    message: JsonDict = {
-        "role": "assistant",
-        "content": response.text if response.text or not response.tool_calls else None,
-        "refusal": response.refusal or None,
-    }
-    if response.reasoning:
-        message["reasoning_content"] = response.reasoning
-    if response.tool_calls:
-        message["tool_calls"] = [
-            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
-            for call in response.tool_calls
-        ]
-    finish = _FINISH[response.finish_reason or "stop"]
-    return {"index": index, "message": message, "logprobs": response.logprobs, "finish_reason": finish}
-
-
-def _delta(chunk: StreamChunk) -> JsonDict:
-    delta: JsonDict = {}
-    if chunk.text:
-        delta["content"] = chunk.text
-    if chunk.reasoning:
-        delta["reasoning_content"] = chunk.reasoning
-    if chunk.refusal:
-        delta["refusal"] = chunk.refusal
-    if chunk.tool_calls:
-        delta["tool_calls"] = [_tool_delta(call.index, call.id, call.name, call.arguments) for call in chunk.tool_calls]
-    return delta
-
-
-def _tool_delta(index: int, call_id: str | None, name: str | None, arguments: str) -> JsonDict:
-    function: JsonDict = {"arguments": arguments}
-    if name is not None:
-        function["name"] = name
-    delta: JsonDict = {"index": index, "function": function}
-    if call_id is not None:
-        delta |= {"id": call_id, "type": "function"}
-    return delta
 
 
 def _missing_field(text: str) -> str | None:

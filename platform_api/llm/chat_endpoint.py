@@ -1,0 +1,85 @@
+"""Chat calls of any dialect: authenticate, read, ask the bridge, answer whole or as it comes."""
+
+from dataclasses import replace
+from typing import cast
+
+from bridge.call_record import CallContext
+from bridge.chat import ChatRequest, RoutingOverrides, StreamChunk
+from bridge.relay import RelayedStream
+from bridge.result import ChatResult
+from bridge.shaping import DROPPABLE
+from platform_api.llm.call_headers import facts_of, facts_of_stream
+from platform_api.llm.client_dialect import AnswerFacts, ChatDialect, ClientCall, StreamEncoder
+from platform_api.llm.client_request import EVENTS, JSON, ClientRequest
+from platform_api.llm.plane_parts import MAX_NAME_CHARS, PlaneParts, caller_of, check_model, context_of
+
+YES = frozenset({"true", "1", "yes"})
+
+
+class ChatEndpoint:
+    """Answers POSTs of one dialect."""
+
+    def __init__(self, dialect: ChatDialect) -> None:
+        self._dialect = dialect
+
+    async def __call__(self, request: ClientRequest, parts: PlaneParts) -> None:
+        caller = await caller_of(request, parts.authenticator)
+        call = self._dialect.read(await request.body())
+        check_model(caller, call.request.model)
+        asked, context = _routed(call.request, request), context_of(request, caller)
+        if call.is_stream:
+            stream = cast("RelayedStream", parts.bridge.stream(asked, context))
+            await request.unless_gone(_relay(request, stream, call))
+        else:
+            await _complete(request, parts, call, asked, context)
+
+
+async def _complete(
+    request: ClientRequest, parts: PlaneParts, call: ClientCall, asked: ChatRequest, context: CallContext
+) -> None:
+    result = await request.unless_gone(parts.bridge.chat(asked, context))
+    record = result.record
+    facts = AnswerFacts(record.call_id, _model_of(result), int(record.started_at.timestamp()))
+    reply = call.reply(result.response, facts)
+    await request.answer(reply, [JSON, *facts_of(record, request.elapsed_ms())])
+
+
+async def _relay(request: ClientRequest, stream: RelayedStream, call: ClientCall) -> None:
+    """Events as they come. Nothing is sent before the first chunk: until then an error is a plain reply."""
+    encoder: StreamEncoder | None = None
+    try:
+        async for chunk in stream:
+            if encoder is None:
+                encoder = await _open(request, stream, chunk, call)
+            piece = encoder.chunk(chunk)
+            if piece:
+                await request.more(piece)
+        if encoder is None:
+            encoder = await _open(request, stream, StreamChunk(), call)
+        last = encoder.end(stream.result)
+        await request.send({"type": "http.response.body", "body": last})
+    finally:
+        await stream.aclose()
+
+
+async def _open(request: ClientRequest, stream: RelayedStream, first: StreamChunk, call: ClientCall) -> StreamEncoder:
+    progress = stream.progress
+    model = progress.model or first.model
+    await request.start(200, [*EVENTS, *facts_of_stream(progress, model, request.elapsed_ms())])
+    return call.encoder(AnswerFacts(progress.call_id, model, int(progress.started_at.timestamp())))
+
+
+def _routed(asked: ChatRequest, request: ClientRequest) -> ChatRequest:
+    """The request with what its headers ask of the router."""
+    near = request.header(b"x-modelbridge-region")
+    drops = request.header(b"x-modelbridge-drop-unsupported")
+    if near is None and drops is None:
+        return asked
+    may_drop = DROPPABLE if drops is not None and drops.strip().lower() in YES else frozenset[str]()
+    region = None if near is None else near[:MAX_NAME_CHARS]
+    return replace(asked, routing=RoutingOverrides(near=region, may_drop=may_drop))
+
+
+def _model_of(result: ChatResult) -> str:
+    attempts = result.record.attempts
+    return attempts[-1].model if attempts else result.response.model
