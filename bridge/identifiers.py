@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from uuid_utils.compat import uuid7
+from uuid_utils import uuid7
 
 NewId = Callable[[], str]
 

@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 from sqlalchemy import delete
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.middleware import Middleware
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bridge.clock import Clock, SystemClock
 from bridge.identifiers import NewId, new_id
@@ -42,6 +43,19 @@ class UndeclaredRouteError(RuntimeError):
     """A route says nothing about who may call it."""
 
 
+class Application(FastAPI):
+    """FastAPI behind the data plane, which answers its own paths without a layer of a framework."""
+
+    data_plane: ASGIApp | None = None
+    data_plane_prefix = "/v1/"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self.data_plane is not None and scope["type"] == "http" and scope["path"].startswith(self.data_plane_prefix):
+            await self.data_plane(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
+
 def create_app(
     settings: Settings,
     database: Database,
@@ -50,14 +64,13 @@ def create_app(
     new_request_id: NewId = new_id,
     metrics: Metrics | None = None,
     routers: Sequence[APIRouter] = (),
-    middleware: Sequence[Middleware] = (),
+    data_plane: ASGIApp | None = None,
     parts: Sequence[Part] = (),
-) -> FastAPI:
+) -> Application:
     """The application over an open, migrated database, which the caller closes.
 
-    `routers` come beside identity's own; `middleware` (pure ASGI, such as the /v1 data plane) runs inside the request
-    context and the body limit; `parts` start in order and end in reverse. `app.state` holds `identity`, `readiness`,
-    `metrics`.
+    `routers` come beside identity's own; `data_plane` answers /v1 inside a request context only; `parts` start in order
+    and end in reverse. `app.state` holds `identity`, `readiness`, `metrics`.
 
     Raises:
         SettingsError: There is no usable root secret.
@@ -66,18 +79,19 @@ def create_app(
     clock = clock or SystemClock()
     metrics = metrics or Metrics()
     identity = Identity.build(settings, database, clock, root_secret(settings))
-    app = FastAPI(
+    app = Application(
         title="Model Bridge",
         version=version("modelbridge"),
         lifespan=_lifespan(parts),
         middleware=[
             Middleware(RequestContext, counter=metrics, new_id=new_request_id),
             Middleware(BodyLimit),
-            *middleware,
             Middleware(Idempotency, identity=lambda: identity),
         ],
         responses={"default": {"description": "A problem (RFC 9457)", "content": {problem_responses.MEDIA_TYPE: {}}}},
     )
+    if data_plane is not None:
+        app.data_plane = RequestContext(data_plane, counter=metrics, new_id=new_request_id)
     app.state.identity = identity
     app.state.metrics = metrics
     app.state.readiness = Readiness(database, settings.redis_url)

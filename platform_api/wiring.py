@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from fastapi import FastAPI
-from starlette.middleware import Middleware
 
 from bridge.call_record import CallContext, CallSink
 from bridge.clock import Clock, SystemClock
@@ -191,7 +190,7 @@ def build_application(
             usage.router,
             native_endpoints.router,
         ],
-        middleware=[Middleware(DataPlane, parts=plane_parts)],
+        data_plane=DataPlane(parts=plane_parts),
         parts=[runtime_part],
     )
 

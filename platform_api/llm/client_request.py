@@ -2,17 +2,19 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable
-from contextlib import suppress
-from typing import TypeVar, cast
+from collections.abc import Coroutine
+from typing import Any, TypeVar, cast
 
 from starlette.types import Message, Receive, Scope, Send
 
-from platform_api.errors import Problem
+from platform_api.body_limit import MAX_BODY_BYTES
+from platform_api.errors import Problem, TooLargeError
 from platform_api.llm.client_dialect import ErrorDialect
 
 Headers = list[tuple[bytes, bytes]]
 AnyT = TypeVar("AnyT")
+AnyBytesT = TypeVar("AnyBytesT", bytes, bytearray)
+TOO_LARGE = f"the body is over {MAX_BODY_BYTES} bytes"
 
 JSON = (b"content-type", b"application/json")
 EVENTS: Headers = [
@@ -37,6 +39,7 @@ class ClientRequest:
         self._receive = receive
         self._started = time.perf_counter()
         self._is_answering = False
+        self._is_gone = False
 
     def header(self, name: bytes) -> str | None:
         """A header's value."""
@@ -50,33 +53,40 @@ class ClientRequest:
         return (time.perf_counter() - self._started) * 1000
 
     async def body(self) -> bytes:
-        """The whole body. Raises ClientGoneError."""
+        """The whole body.
+
+        Raises:
+            ClientGoneError: Nobody is there any more.
+            TooLargeError: It is, or says it is, over the limit; no more than that is ever held.
+        """
+        announced = self.header(b"content-length")
+        if announced is not None and announced.isdigit() and int(announced) > MAX_BODY_BYTES:
+            raise TooLargeError(TOO_LARGE)
         message = await self._receive()
         if message["type"] == "http.request" and not message.get("more_body", False):
-            return cast("bytes", message.get("body", b""))
-        chunks: list[bytes] = []
+            return _within_limit(cast("bytes", message.get("body", b"")))
+        gathered = bytearray()
         while message["type"] == "http.request":
-            chunks.append(message.get("body", b""))
+            gathered += message.get("body", b"")
+            _within_limit(gathered)
             if not message.get("more_body", False):
-                return b"".join(chunks)
+                return bytes(gathered)
             message = await self._receive()
         raise ClientGoneError
 
-    async def unless_gone(self, work: Awaitable[AnyT]) -> AnyT:
+    async def unless_gone(self, work: Coroutine[Any, Any, AnyT]) -> AnyT:
         """The work's result; when the client leaves, the work is cancelled and ClientGoneError raised."""
-        working = asyncio.ensure_future(work)
-        watching = asyncio.ensure_future(self._wait_until_gone())
+        working = cast("asyncio.Task[Any]", asyncio.current_task())
+        watching = asyncio.create_task(self._cancel_when_gone(working))
         try:
-            await asyncio.wait({working, watching}, return_when=asyncio.FIRST_COMPLETED)
-            if working.done():
-                return working.result()
-            raise ClientGoneError
+            return await work
+        except asyncio.CancelledError:
+            if not self._is_gone:
+                raise
+            working.uncancel()
+            raise ClientGoneError from None
         finally:
             watching.cancel()
-            if not working.done():
-                working.cancel()
-                with suppress(asyncio.CancelledError, Exception):
-                    await working
 
     async def start(self, status: int, headers: Headers) -> None:
         """Begin the answer."""
@@ -105,7 +115,15 @@ class ClientRequest:
         status, body = dialect.error(problem, param)
         await self.answer(body, headers, status=status)
 
-    async def _wait_until_gone(self) -> None:
+    async def _cancel_when_gone(self, working: "asyncio.Task[Any]") -> None:
         message: Message = {"type": ""}
         while message["type"] != "http.disconnect":
             message = await self._receive()
+        self._is_gone = True
+        working.cancel()
+
+
+def _within_limit(body: AnyBytesT) -> AnyBytesT:
+    if len(body) > MAX_BODY_BYTES:
+        raise TooLargeError(TOO_LARGE)
+    return body

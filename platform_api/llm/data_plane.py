@@ -5,7 +5,7 @@ fresh, errors in the shape that the SDK of each dialect reads.
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from bridge.call_record import CallRecord
 from bridge.errors import BridgeError
@@ -20,7 +20,6 @@ from platform_api.llm.openai_errors import OpenAIErrors
 from platform_api.llm.plane_parts import PlaneParts
 from platform_api.problem_responses import unexpected
 
-PREFIX = "/v1/"
 MODELS = "/v1/models"
 Answer = Callable[[ClientRequest, PlaneParts], Awaitable[None]]
 
@@ -46,16 +45,12 @@ _OPENAI = OpenAIErrors()
 
 
 class DataPlane:
-    """Answers /v1 itself and hands everything else on."""
+    """An ASGI app for HTTP requests under /v1."""
 
-    def __init__(self, app: ASGIApp, *, parts: Callable[[], PlaneParts]) -> None:
-        self._app = app
+    def __init__(self, *, parts: Callable[[], PlaneParts]) -> None:
         self._parts = parts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not scope["path"].startswith(PREFIX):
-            await self._app(scope, receive, send)
-            return
         request = ClientRequest(scope, receive, send)
         path = MODELS if request.path.startswith(MODELS + "/") else request.path
         endpoint = ENDPOINTS.get(path)
