@@ -8,6 +8,7 @@ the response head, so that nobody pays for an answer that nobody waits for.
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Literal, Protocol
 
 import aiohttp
@@ -117,7 +118,7 @@ class HttpTransport:
         self._session: aiohttp.ClientSession | None = None
 
     async def send(self, request: WireRequest, target: Endpoint, *, limits: Timeouts) -> WireReply:
-        timeout = aiohttp.ClientTimeout(total=limits.total_s, sock_connect=limits.connect_s)
+        timeout = _timeout_of(limits.total_s, limits.connect_s, None)
         try:
             async with await self._post(request, target, timeout, "gzip, deflate") as response:
                 body = await _read_bounded(response, self._max_reply_bytes, target)
@@ -130,9 +131,7 @@ class HttpTransport:
         self, request: WireRequest, target: Endpoint, *, limits: Timeouts
     ) -> AsyncGenerator[WireStream, None]:
         waits = [limit for limit in (limits.first_byte_s, limits.idle_s) if limit is not None]
-        timeout = aiohttp.ClientTimeout(
-            total=limits.total_s, sock_connect=limits.connect_s, sock_read=max(waits) if waits else None
-        )
+        timeout = _timeout_of(limits.total_s, limits.connect_s, max(waits) if waits else None)
         try:
             response = await self._post(request, target, timeout, "identity")
         except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -221,6 +220,11 @@ def url_of(target: Endpoint, path: str, query: Mapping[str, str] | None = None) 
         raise ConfigurationError(f"the base_url of provider {target.provider!r} must be an http(s) URL")
     joined = base.with_path(base.path.rstrip("/") + path).with_query(base.query)
     return joined.update_query(query) if query else joined
+
+
+@lru_cache(maxsize=256)
+def _timeout_of(total_s: float, connect_s: float, read_s: float | None) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=total_s, sock_connect=connect_s, sock_read=read_s)
 
 
 def encode_json(body: JsonObject) -> bytes:
