@@ -105,9 +105,9 @@ def _side_by_side(
     context = multiprocessing.get_context("spawn")
     shares = context.RawArray(c_double, len(entrants) + 1)
     with ProcessPoolExecutor(at_once, mp_context=context, initializer=_share_progress, initargs=(shares,)) as pool:
-        with _ctrl_c_held_back():
-            futures = [pool.submit(_day_of_child, scenario, one, seed, n) for n, one in enumerate(entrants)]
-        try:
+        try:  # also around the start: a Ctrl-C that was held back comes at its end
+            with _ctrl_c_held_back():
+                futures = [pool.submit(_day_of_child, scenario, one, seed, n) for n, one in enumerate(entrants)]
             _watched(futures, entrants, shares, watch)
         except BaseException:
             shares[-1] = STOP
