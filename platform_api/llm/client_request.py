@@ -37,16 +37,15 @@ class ClientRequest:
         self.method = cast("str", scope["method"])
         self.send = send
         self._receive = receive
+        self._headers = dict(cast("Headers", scope["headers"]))
         self._started = time.perf_counter()
         self._is_answering = False
         self._is_gone = False
 
     def header(self, name: bytes) -> str | None:
-        """A header's value."""
-        for key, value in cast("Headers", self.scope["headers"]):
-            if key == name:
-                return value.decode("latin-1")
-        return None
+        """A header's value; of one that was sent twice, the last."""
+        value = self._headers.get(name)
+        return None if value is None else value.decode("latin-1")
 
     def elapsed_ms(self) -> float:
         """Since the request came in."""
