@@ -7,6 +7,7 @@ from bridge.config import Policy
 from bridge.json_types import JsonObject
 
 Role = Literal["system", "user", "assistant", "tool"]
+CacheTtl = Literal["5m", "1h"]
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "other"]
 
 
@@ -76,6 +77,8 @@ class Message:
     name: str | None = None
     reasoning: tuple[ReasoningPart, ...] = ()
     """Of an assistant's turn, as the provider gave it."""
+    cache_ttl: CacheTtl | None = None
+    """The caller wants the prompt up to here cached at the provider, where that is asked for (Anthropic)."""
 
     @classmethod
     def of(cls, role: Role, text: str) -> "Message":
@@ -96,6 +99,8 @@ class Tool:
     description: str = ""
     parameters: JsonObject = field(default_factory=dict[str, object])  # pyright: ignore[reportAssignmentType]  # an empty object is a JsonObject
     strict: bool | None = None
+    cache_ttl: CacheTtl | None = None
+    """As in Message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +142,7 @@ class ChatRequest:
     max_output_tokens: int | None = None
     temperature: float | None = None
     top_p: float | None = None
+    top_k: int | None = None
     stop: tuple[str, ...] = ()
     seed: int | None = None
     n: int = 1

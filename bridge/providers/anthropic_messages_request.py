@@ -8,6 +8,7 @@ from typing import assert_never
 from bridge.catalog.deployments import Deployment
 from bridge.chat import (
     AudioPart,
+    CacheTtl,
     ChatRequest,
     ContentPart,
     DocumentPart,
@@ -49,6 +50,7 @@ def body_of(request: ChatRequest, target: Deployment, *, stream: bool) -> Body:
         "system": _system(request.messages),
         "temperature": request.temperature,
         "top_p": request.top_p,
+        "top_k": request.top_k,
         "stop_sequences": list(request.stop) or None,
         "thinking": thinking,
         "output_config": config or None,
@@ -108,9 +110,18 @@ def _thinking(request: ChatRequest, model_id: str, limit: int) -> tuple[Body | N
     return {"type": "enabled", "budget_tokens": max(budget, LEAST_BUDGET_TOKENS)}, None
 
 
-def _system(messages: Iterable[Message]) -> str | None:
+def _system(messages: Iterable[Message]) -> JsonValue:
     """All system texts in one: the API has one place for them."""
-    return "\n\n".join(message.text for message in messages if message.role == "system") or None
+    found = [message for message in messages if message.role == "system"]
+    text = "\n\n".join(message.text for message in found)
+    ttl: CacheTtl | None = next((one.cache_ttl for one in reversed(found) if one.cache_ttl is not None), None)
+    if not text:
+        return None
+    return text if ttl is None else [{"type": "text", "text": text, "cache_control": _cached_for(ttl)}]
+
+
+def _cached_for(ttl: CacheTtl) -> JsonObject:
+    return {"type": "ephemeral", "ttl": ttl}
 
 
 def _turns(messages: Sequence[Message], target: Deployment) -> list[JsonValue]:
@@ -133,7 +144,7 @@ def _turns(messages: Sequence[Message], target: Deployment) -> list[JsonValue]:
 def _content(blocks: list[JsonValue]) -> JsonValue:
     """A turn of one text is sent as a string."""
     only = blocks[0] if len(blocks) == 1 else None
-    if isinstance(only, dict) and only.get("type") == "text":
+    if isinstance(only, dict) and only.get("type") == "text" and "cache_control" not in only:
         return only["text"]
     return blocks
 
@@ -142,7 +153,7 @@ def _trim_prefill(blocks: list[JsonValue]) -> None:
     """An answer that is to be continued must not end in white space."""
     last = blocks[-1]
     if isinstance(last, dict) and last.get("type") == "text":
-        blocks[-1] = {"type": "text", "text": str(last["text"]).rstrip()}
+        blocks[-1] = {**last, "text": str(last["text"]).rstrip()}
 
 
 def _blocks(message: Message, target: Deployment) -> list[JsonValue]:
@@ -151,9 +162,17 @@ def _blocks(message: Message, target: Deployment) -> list[JsonValue]:
         result: Body = {"type": "tool_result", "tool_use_id": message.tool_call_id or ""}
         if parts:
             result["content"] = _content(parts)
-        return [result]
+        return _marked([result], message.cache_ttl)
     thoughts = [_thought(part) for part in message.reasoning if part.signature and google_signature(part) is None]
-    return [*thoughts, *parts, *(_tool_use(call, target) for call in message.tool_calls)]
+    return _marked([*thoughts, *parts, *(_tool_use(call, target) for call in message.tool_calls)], message.cache_ttl)
+
+
+def _marked(blocks: list[JsonValue], ttl: CacheTtl | None) -> list[JsonValue]:
+    """The blocks with the mark that the prompt is to be cached up to here; thoughts cannot carry it."""
+    last = blocks[-1] if blocks else None
+    if ttl is None or not isinstance(last, dict) or last.get("type") in ("thinking", "redacted_thinking"):
+        return blocks
+    return [*blocks[:-1], {**last, "cache_control": _cached_for(ttl)}]
 
 
 def _thought(part: ReasoningPart) -> JsonObject:
@@ -219,4 +238,6 @@ def _tool(tool: Tool) -> JsonObject:
         body["description"] = tool.description
     if tool.strict:
         body["strict"] = True
+    if tool.cache_ttl is not None:
+        body["cache_control"] = _cached_for(tool.cache_ttl)
     return body

@@ -20,6 +20,7 @@ def body_of(request: ChatRequest, target: Deployment, *, stream: bool) -> Body:
         "max_tokens": request.max_output_tokens,
         "temperature": request.temperature,
         "p": request.top_p,
+        "k": request.top_k,
         "stop_sequences": list(request.stop) or None,
         "seed": request.seed,
         "frequency_penalty": request.frequency_penalty,

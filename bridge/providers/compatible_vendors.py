@@ -31,6 +31,8 @@ class Quirks:
     """Do embeddings come as signed bytes?"""
     has_strict_schemas: bool = False
     """Does `strict: true` promise (and demand) the closed subset of JSON Schema?"""
+    has_top_k: bool = False
+    """Is there a `top_k`? OpenAI's own API has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ VENDORS: tuple[Vendor, ...] = (
         Quirks(output_limit_field="max_completion_tokens", unsupported=_NO_LOGPROBS),
         hosts=("api.groq.com",),
     ),
-    Vendor("together", Quirks(), hosts=("api.together.xyz", "api.together.ai")),
+    Vendor("together", Quirks(has_top_k=True), hosts=("api.together.xyz", "api.together.ai")),
     Vendor(
         "mistral",
         Quirks(
@@ -72,13 +74,14 @@ VENDORS: tuple[Vendor, ...] = (
         hosts=("api.mistral.ai",),
     ),
     Vendor("huggingface", Quirks(), hosts=("router.huggingface.co",)),
-    Vendor("openrouter", Quirks(), hosts=("openrouter.ai",)),
+    Vendor("openrouter", Quirks(has_top_k=True), hosts=("openrouter.ai",)),
     Vendor(
         "perplexity",
         Quirks(
             seed_field=None,
             has_stream_options=False,
             has_byte_vectors=True,
+            has_top_k=True,
             unsupported=_NO_LOGPROBS | {"stop", "n", "parallel_tool_calls"},
         ),
         hosts=("api.perplexity.ai",),
@@ -89,7 +92,7 @@ VENDORS: tuple[Vendor, ...] = (
         hosts=("api.deepseek.com",),
     ),
     Vendor("ollama", Quirks(unsupported=frozenset({"n", "parallel_tool_calls"}) | _NO_LOGPROBS)),
-    Vendor("local", Quirks(has_named_tool_choice=False, unsupported=frozenset({"reasoning_effort"}))),
+    Vendor("local", Quirks(has_named_tool_choice=False, unsupported=frozenset({"reasoning_effort"}), has_top_k=True)),
 )
 _BY_NAME = {vendor.name: vendor for vendor in VENDORS}
 

@@ -81,6 +81,7 @@ def _generation(request: ChatRequest, target: Deployment) -> Body:
         "maxOutputTokens": request.max_output_tokens,
         "temperature": request.temperature,
         "topP": request.top_p,
+        "topK": request.top_k,
         "stopSequences": list(request.stop) or None,
         "seed": request.seed,
         "candidateCount": request.n if request.n > 1 else None,

@@ -119,6 +119,7 @@ def body_of(request: ChatRequest, target: Deployment, *, stream: bool) -> Body:
         "num_ctx": target.entry.context_window,
         "temperature": request.temperature,
         "top_p": request.top_p,
+        "top_k": request.top_k,
         "stop": list(request.stop) or None,
         "seed": request.seed,
         "frequency_penalty": request.frequency_penalty,

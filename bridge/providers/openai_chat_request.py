@@ -28,6 +28,7 @@ def body_of(request: ChatRequest, model_id: str, quirks: Quirks, *, stream: bool
         quirks.output_limit_field: request.max_output_tokens,
         "temperature": request.temperature,
         "top_p": request.top_p,
+        "top_k": request.top_k if quirks.has_top_k else None,
         "stop": list(request.stop) or None,
         "n": request.n if request.n > 1 else None,
         "frequency_penalty": request.frequency_penalty,
@@ -61,9 +62,10 @@ def lacks_of(request: ChatRequest, quirks: Quirks) -> tuple[str, ...]:
         "temperature": request.temperature is not None,
         "top_p": request.top_p is not None,
     }
-    return tuple(
-        name for name, is_asked in asked.items() if is_asked and (name == "seed" or name in quirks.unsupported)
-    )
+    lacking = [name for name, is_asked in asked.items() if is_asked and (name == "seed" or name in quirks.unsupported)]
+    if request.top_k is not None and not quirks.has_top_k:
+        lacking.append("top_k")
+    return tuple(lacking)
 
 
 def message_of(message: Message, quirks: Quirks) -> Body:

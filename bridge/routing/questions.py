@@ -145,6 +145,7 @@ def is_plain(request: ChatRequest) -> bool:
     is_default = (
         request.temperature is None
         and request.top_p is None
+        and request.top_k is None
         and request.seed is None
         and not request.stop
         and request.n == 1

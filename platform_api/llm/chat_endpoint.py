@@ -3,7 +3,6 @@
 from dataclasses import replace
 from typing import cast
 
-from bridge.call_record import CallContext
 from bridge.chat import ChatRequest, RoutingOverrides, StreamChunk
 from bridge.relay import RelayedStream
 from bridge.result import ChatResult
@@ -29,44 +28,39 @@ class ChatEndpoint:
         asked, context = _routed(call.request, request), context_of(request, caller)
         if call.is_stream:
             stream = cast("RelayedStream", parts.bridge.stream(asked, context))
-            await request.unless_gone(_relay(request, stream, call))
-        else:
-            await _complete(request, parts, call, asked, context)
+            await request.unless_gone(self._relay(request, stream, call))
+            return
+        result = await request.unless_gone(parts.bridge.chat(asked, context))
+        record = result.record
+        facts = AnswerFacts(record.call_id, _model_of(result), int(record.started_at.timestamp()))
+        headers = [JSON, *self._dialect.headers(), *facts_of(record, request.elapsed_ms())]
+        await request.answer(call.reply(result.response, facts), headers)
 
-
-async def _complete(
-    request: ClientRequest, parts: PlaneParts, call: ClientCall, asked: ChatRequest, context: CallContext
-) -> None:
-    result = await request.unless_gone(parts.bridge.chat(asked, context))
-    record = result.record
-    facts = AnswerFacts(record.call_id, _model_of(result), int(record.started_at.timestamp()))
-    reply = call.reply(result.response, facts)
-    await request.answer(reply, [JSON, *facts_of(record, request.elapsed_ms())])
-
-
-async def _relay(request: ClientRequest, stream: RelayedStream, call: ClientCall) -> None:
-    """Events as they come. Nothing is sent before the first chunk: until then an error is a plain reply."""
-    encoder: StreamEncoder | None = None
-    try:
-        async for chunk in stream:
+    async def _relay(self, request: ClientRequest, stream: RelayedStream, call: ClientCall) -> None:
+        """Events as they come. Nothing is sent before the first chunk: until then an error is a plain reply."""
+        encoder: StreamEncoder | None = None
+        try:
+            async for chunk in stream:
+                if encoder is None:
+                    encoder = await self._open(request, stream, chunk, call)
+                piece = encoder.chunk(chunk)
+                if piece:
+                    await request.more(piece)
             if encoder is None:
-                encoder = await _open(request, stream, chunk, call)
-            piece = encoder.chunk(chunk)
-            if piece:
-                await request.more(piece)
-        if encoder is None:
-            encoder = await _open(request, stream, StreamChunk(), call)
-        last = encoder.end(stream.result)
-        await request.send({"type": "http.response.body", "body": last})
-    finally:
-        await stream.aclose()
+                encoder = await self._open(request, stream, StreamChunk(), call)
+            last = encoder.end(stream.result)
+            await request.send({"type": "http.response.body", "body": last})
+        finally:
+            await stream.aclose()
 
-
-async def _open(request: ClientRequest, stream: RelayedStream, first: StreamChunk, call: ClientCall) -> StreamEncoder:
-    progress = stream.progress
-    model = progress.model or first.model
-    await request.start(200, [*EVENTS, *facts_of_stream(progress, model, request.elapsed_ms())])
-    return call.encoder(AnswerFacts(progress.call_id, model, int(progress.started_at.timestamp())))
+    async def _open(
+        self, request: ClientRequest, stream: RelayedStream, first: StreamChunk, call: ClientCall
+    ) -> StreamEncoder:
+        progress = stream.progress
+        model = progress.model or first.model
+        facts = facts_of_stream(progress, model, request.elapsed_ms())
+        await request.start(200, [*EVENTS, *self._dialect.headers(), *facts])
+        return call.encoder(AnswerFacts(progress.call_id, model, int(progress.started_at.timestamp())))
 
 
 def _routed(asked: ChatRequest, request: ClientRequest) -> ChatRequest:

@@ -62,6 +62,10 @@ class ErrorDialect(Protocol):
         """Status and body."""
         ...
 
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """Of every answer, beside ours."""
+        ...
+
     def error_event(self, problem: Problem) -> bytes:
         """An error in the middle of a stream. No end mark follows: a cut answer must not look finished."""
         ...

@@ -108,7 +108,7 @@ class ClientRequest:
         if self._is_answering:
             await self.send({"type": "http.response.body", "body": dialect.error_event(problem)})
             return
-        headers: Headers = [JSON]
+        headers: Headers = [JSON, *dialect.headers()]
         headers += [(name.encode(), value.encode("latin-1", "replace")) for name, value in problem.headers.items()]
         headers += facts or []
         status, body = dialect.error(problem, param)

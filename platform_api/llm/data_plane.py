@@ -10,11 +10,13 @@ from starlette.types import Receive, Scope, Send
 from bridge.call_record import CallRecord
 from bridge.errors import BridgeError
 from platform_api.errors import ApiError, Problem, to_problem
+from platform_api.llm.anthropic_errors import AnthropicErrors
+from platform_api.llm.anthropic_messages import AnthropicMessages, count_tokens
 from platform_api.llm.call_headers import facts_of
 from platform_api.llm.chat_endpoint import ChatEndpoint
-from platform_api.llm.client_dialect import ErrorDialect, InvalidRequestError
+from platform_api.llm.client_dialect import ChatDialect, ErrorDialect, InvalidRequestError
 from platform_api.llm.client_request import ClientGoneError, ClientRequest
-from platform_api.llm.models_endpoint import list_models
+from platform_api.llm.models_endpoint import ANTHROPIC_VERSION, list_models
 from platform_api.llm.openai_chat import OpenAIChat
 from platform_api.llm.openai_errors import OpenAIErrors
 from platform_api.llm.plane_parts import PlaneParts
@@ -29,19 +31,22 @@ class Endpoint:
     """What answers at a path."""
 
     method: str
-    dialect: ErrorDialect
+    dialect: ErrorDialect | None
+    """None: whichever the client speaks."""
     answer: Answer
 
 
-def _chat(dialect: OpenAIChat) -> Endpoint:
+def _chat(dialect: ChatDialect) -> Endpoint:
     return Endpoint("POST", dialect, ChatEndpoint(dialect))
 
 
 ENDPOINTS: Mapping[str, Endpoint] = {
     "/v1/chat/completions": _chat(OpenAIChat()),
-    MODELS: Endpoint("GET", OpenAIErrors(), list_models),
+    "/v1/messages": _chat(AnthropicMessages()),
+    "/v1/messages/count_tokens": Endpoint("POST", AnthropicErrors(), count_tokens),
+    MODELS: Endpoint("GET", None, list_models),
 }
-_OPENAI = OpenAIErrors()
+_OPENAI, _ANTHROPIC = OpenAIErrors(), AnthropicErrors()
 
 
 class DataPlane:
@@ -55,13 +60,13 @@ class DataPlane:
         path = MODELS if request.path.startswith(MODELS + "/") else request.path
         endpoint = ENDPOINTS.get(path)
         if endpoint is None:
-            await request.refuse(_OPENAI, Problem(404, "unknown_url", f"there is nothing at {request.path}"))
+            dialect = _spoken(request)
+            await request.refuse(dialect, Problem(404, "unknown_url", f"there is nothing at {request.path}"))
             return
         scope["route_template"] = path
-        await self._answer(request, endpoint)
+        await self._answer(request, endpoint, endpoint.dialect or _spoken(request))
 
-    async def _answer(self, request: ClientRequest, endpoint: Endpoint) -> None:
-        dialect = endpoint.dialect
+    async def _answer(self, request: ClientRequest, endpoint: Endpoint, dialect: ErrorDialect) -> None:
         try:
             if request.method != endpoint.method:
                 said = f"{request.method} is not for {request.path}"
@@ -78,3 +83,7 @@ class DataPlane:
             await request.refuse(dialect, to_problem(error), facts=facts)
         except Exception as error:  # noqa: BLE001  # the HTTP boundary: logged once, answered in the dialect's shape
             await request.refuse(dialect, unexpected(error))
+
+
+def _spoken(request: ClientRequest) -> ErrorDialect:
+    return _OPENAI if request.header(ANTHROPIC_VERSION) is None else _ANTHROPIC

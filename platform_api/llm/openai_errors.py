@@ -31,6 +31,9 @@ class OpenAIErrors:
             param = "model"
         return status, _body(problem, param)
 
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        return []
+
     def error_event(self, problem: Problem) -> bytes:
         return b"data: " + _body(problem, None) + b"\n\n"
 

@@ -86,6 +86,22 @@ def test_a_tool_loop_is_told_in_turns_that_alternate() -> None:
     assert built["tools"][0]["input_schema"] == WEATHER.parameters
 
 
+def test_the_prompt_is_cached_up_to_where_the_caller_says() -> None:
+    messages = (
+        Message("system", (TextPart("Be brief."),), cache_ttl="1h"),
+        Message("user", (TextPart("A long text."),), cache_ttl="5m"),
+    )
+    built = body(ChatRequest("m", messages, tools=(Tool("look", cache_ttl="5m"),)))
+
+    short = {"type": "ephemeral", "ttl": "5m"}
+    assert built["system"] == [
+        {"type": "text", "text": "Be brief.", "cache_control": {"type": "ephemeral", "ttl": "1h"}}
+    ]
+    marked = [{"type": "text", "text": "A long text.", "cache_control": short}]
+    assert built["messages"] == [{"role": "user", "content": marked}]
+    assert built["tools"][0]["cache_control"] == short
+
+
 def test_images_and_documents_go_inline_or_by_address() -> None:
     parts = (
         ImagePart("data:image/png;base64,aGk="),

@@ -33,13 +33,13 @@ def test_its_own_api_and_the_compatible_one_are_told_apart_by_the_address() -> N
 
 def test_parameters_are_options_and_the_context_is_as_large_as_known() -> None:
     request = ChatRequest(
-        "m", (USER,), max_output_tokens=9, temperature=0.0, top_p=0.9, stop=("x",), seed=3,
+        "m", (USER,), max_output_tokens=9, temperature=0.0, top_p=0.9, top_k=7, stop=("x",), seed=3,
         response_format=JsonFormat({"type": "object"}), reasoning_effort="high",
     )  # fmt: skip
     built = body(request)
 
     assert built["options"] == {
-        "num_predict": 9, "num_ctx": 8192, "temperature": 0.0, "top_p": 0.9, "stop": ["x"], "seed": 3,
+        "num_predict": 9, "num_ctx": 8192, "temperature": 0.0, "top_p": 0.9, "top_k": 7, "stop": ["x"], "seed": 3,
     }  # fmt: skip
     assert (built["format"], built["think"], built["stream"]) == ({"type": "object"}, "high", False)
 
