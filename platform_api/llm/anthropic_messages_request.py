@@ -22,6 +22,7 @@ from bridge.chat import (
 )
 from bridge.json_types import JsonObject
 from bridge.providers.anthropic_messages_request import BUDGET_TOKENS
+from platform_api.llm.body_reading import decoded
 from platform_api.llm.client_dialect import InvalidRequestError
 
 
@@ -145,13 +146,7 @@ _decoder = msgspec.json.Decoder(MessagesBody)
 
 def read_body(raw: bytes, *, is_count: bool = False) -> MessagesBody:
     """The body, parsed once. Raises InvalidRequestError."""
-    try:
-        body = _decoder.decode(raw)
-    except msgspec.ValidationError as error:
-        text, _, place = str(error).partition(" - at `$.")
-        raise InvalidRequestError(text, param=place.rstrip("`") or None) from error
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise InvalidRequestError(f"the body is not valid JSON: {error}") from error
+    body = decoded(raw, _decoder)
     if not body.messages:
         raise InvalidRequestError("at least one message is needed", param="messages")
     if body.max_tokens is None and not is_count:

@@ -16,9 +16,11 @@ from platform_api.llm.call_headers import facts_of
 from platform_api.llm.chat_endpoint import ChatEndpoint
 from platform_api.llm.client_dialect import ChatDialect, ErrorDialect, InvalidRequestError
 from platform_api.llm.client_request import ClientGoneError, ClientRequest
+from platform_api.llm.embeddings_endpoint import embeddings
 from platform_api.llm.models_endpoint import ANTHROPIC_VERSION, list_models
 from platform_api.llm.openai_chat import OpenAIChat
 from platform_api.llm.openai_errors import OpenAIErrors
+from platform_api.llm.openai_responses import OpenAIResponses
 from platform_api.llm.plane_parts import PlaneParts
 from platform_api.problem_responses import unexpected
 
@@ -42,6 +44,8 @@ def _chat(dialect: ChatDialect) -> Endpoint:
 
 ENDPOINTS: Mapping[str, Endpoint] = {
     "/v1/chat/completions": _chat(OpenAIChat()),
+    "/v1/responses": _chat(OpenAIResponses()),
+    "/v1/embeddings": Endpoint("POST", OpenAIErrors(), embeddings),
     "/v1/messages": _chat(AnthropicMessages()),
     "/v1/messages/count_tokens": Endpoint("POST", AnthropicErrors(), count_tokens),
     MODELS: Endpoint("GET", None, list_models),

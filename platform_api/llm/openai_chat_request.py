@@ -18,6 +18,7 @@ from bridge.chat import (
     ToolCall,
 )
 from bridge.json_types import JsonObject
+from platform_api.llm.body_reading import decoded
 from platform_api.llm.client_dialect import InvalidRequestError
 
 
@@ -125,13 +126,7 @@ _body_decoder = msgspec.json.Decoder(ChatBody)
 
 def read_body(raw: bytes) -> ChatBody:
     """The body, parsed once. Raises InvalidRequestError."""
-    try:
-        body = _body_decoder.decode(raw)
-    except msgspec.ValidationError as error:
-        text, _, place = str(error).partition(" - at `$.")
-        raise InvalidRequestError(str(error), param=place.rstrip("`") or _missing_field(text)) from error
-    except msgspec.DecodeError as error:
-        raise InvalidRequestError(f"the body is not valid JSON: {error}") from error
+    body = decoded(raw, _body_decoder)
     if not body.messages:
         raise InvalidRequestError("messages must hold at least one message", param="messages")
     if body.logit_bias:
@@ -212,8 +207,3 @@ def _format(wanted: _FormatIn | None) -> JsonFormat | None:
         raise InvalidRequestError("response_format.json_schema.schema is missing", param="response_format")
     given: JsonObject = schema.schema  # pyright: ignore[reportAssignmentType]  # parsed JSON
     return JsonFormat(schema=given, name=schema.name, strict=bool(schema.strict))
-
-
-def _missing_field(text: str) -> str | None:
-    """`Object missing required field `x`` names its field in the text itself."""
-    return text.split("`")[1] if text.startswith("Object missing required field") else None

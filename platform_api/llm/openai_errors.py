@@ -53,6 +53,10 @@ def code_of(problem: Problem) -> str:
     return _CODES.get(problem.code, problem.code)
 
 
+def error_object(problem: Problem, param: str | None) -> dict[str, str | None]:
+    """The `error` of a body or an event."""
+    return {"message": problem.detail, "type": kind_of(problem), "param": param, "code": code_of(problem)}
+
+
 def _body(problem: Problem, param: str | None) -> bytes:
-    said = {"message": problem.detail, "type": kind_of(problem), "param": param, "code": code_of(problem)}
-    return msgspec.json.encode({"error": said})
+    return msgspec.json.encode({"error": error_object(problem, param)})

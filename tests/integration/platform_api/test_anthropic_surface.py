@@ -8,17 +8,10 @@ from typing import Any
 import anthropic
 import httpx
 import pytest
-from fastapi import FastAPI
-from ruamel.yaml import YAML
 
-from platform_api.database.session import Database
-from platform_api.settings import Settings
-from platform_api.wiring import build_application
-from tests.support.api import SECRET, bearer
-from tests.support.platform import PRICED, new_owner
-from tests.support.served import served
+from tests.support.api import bearer
+from tests.support.gateway import DIALECTS, Gateway, running_gateway
 
-DIALECTS = ("openai", "anthropic", "gemini", "cohere", "ollama")
 Sdk = Any
 """An anthropic.AsyncAnthropic: its overloads take no parameters that a test makes up."""
 HI: list[Any] = [{"role": "user", "content": "hi"}]
@@ -28,58 +21,17 @@ WEATHER: dict[str, Any] = {
     "input_schema": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
 }
 LENIENT = {"x-modelbridge-drop-unsupported": "true"}
-OPTIONS: dict[str, Any] = {
-    "faults": [
-        {"kind": "cut", "after_chunks": 2, "match": {"model": "cut"}, "times": None},
-        {"kind": "status", "status": 500, "match": {"model": "broken"}, "times": None},
-        {"kind": "context_length", "match": {"model": "long"}, "times": None},
-    ]
-}
 
 
 @pytest.fixture
-async def app(sqlite_url: str, tmp_path: Path) -> AsyncIterator[FastAPI]:
-    models = [f"p_{dialect}/{name}" for dialect in DIALECTS for name in ("echo", "cut", "broken", "long")]
-    config = {
-        "providers": {
-            f"p_{one}": {"base_url": f"mock://{one}", "dialect": one, "options": OPTIONS} for one in DIALECTS
-        },
-        "models": {
-            name: {**PRICED, "capabilities": ["chat", "stream", "tools", "json_schema", "vision", "reasoning"]}
-            for name in models
-        },
-        "retry": {"max_per_target": 1},
-    }
-    home = tmp_path / "home"
-    home.mkdir()
-    with (home / "modelbridge.yaml").open("w") as file:
-        YAML().dump(config, file)
-    environ = {"MODELBRIDGE_HOME": str(home), "DATABASE_URL": sqlite_url, "JWT_SECRET_KEY": SECRET}
-    database = Database(sqlite_url, pool_size=5)
-    app = build_application(Settings.from_environment(environ, folder=home), database, drain_grace_s=0.2)
-    try:
-        async with app.router.lifespan_context(app):
-            yield app
-    finally:
-        await database.aclose()
+async def gateway(sqlite_url: str, tmp_path: Path) -> AsyncIterator[Gateway]:
+    async with running_gateway(sqlite_url, tmp_path / "home") as running:
+        yield running
 
 
 @pytest.fixture
-async def key(app: FastAPI) -> str:
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api.test") as client:
-        _, key = await new_owner(client, "ann@example.com", "Acme")
-    return key
-
-
-@pytest.fixture
-async def address(app: FastAPI) -> AsyncIterator[str]:
-    async with served(app) as address:
-        yield address
-
-
-@pytest.fixture
-async def sdk(address: str, key: str) -> AsyncIterator[anthropic.AsyncAnthropic]:
-    async with anthropic.AsyncAnthropic(base_url=address, api_key=key, max_retries=0) as client:
+async def sdk(gateway: Gateway) -> AsyncIterator[anthropic.AsyncAnthropic]:
+    async with anthropic.AsyncAnthropic(base_url=gateway.address, api_key=gateway.key, max_retries=0) as client:
         yield client
 
 
@@ -219,8 +171,8 @@ async def test_a_stream_that_breaks_ends_in_an_error(sdk: Sdk) -> None:
 
 
 @pytest.mark.peer
-async def test_without_a_key_nothing_is_said(address: str) -> None:
-    async with anthropic.AsyncAnthropic(base_url=address, api_key="mb_live_wrong", max_retries=0) as client:
+async def test_without_a_key_nothing_is_said(gateway: Gateway) -> None:
+    async with anthropic.AsyncAnthropic(base_url=gateway.address, api_key="mb_live_wrong", max_retries=0) as client:
         with pytest.raises(anthropic.AuthenticationError):
             await client.messages.create(model="p_openai/echo", max_tokens=9, messages=HI)
 
@@ -243,8 +195,8 @@ async def test_tokens_are_counted_and_models_listed(sdk: Sdk) -> None:
 
 
 @pytest.mark.peer
-async def test_too_large_a_body_is_told_in_the_dialects_words(address: str, key: str) -> None:
-    async with httpx.AsyncClient(base_url=address, headers=bearer(key)) as client:
+async def test_too_large_a_body_is_told_in_the_dialects_words(gateway: Gateway) -> None:
+    async with httpx.AsyncClient(base_url=gateway.address, headers=bearer(gateway.key)) as client:
         reply = await client.post("/v1/messages", content=b" " * (10 * 1024 * 1024 + 1))
 
     assert reply.status_code == 413
