@@ -3,9 +3,11 @@
 Source: OpenAI API reference, "The chat completion object" and "The chat completion chunk object".
 """
 
+from collections.abc import Iterable
+
 import msgspec
 
-from bridge.chat import ChatResponse, StreamChunk, Usage
+from bridge.chat import ChatResponse, ReasoningPart, StreamChunk, ToolCall, ToolCallDelta, Usage
 from bridge.money import usd_number
 from bridge.result import ChatResult
 from platform_api.llm.client_dialect import AnswerFacts
@@ -67,7 +69,12 @@ class ChunkEncoder:
         if not delta and chunk.finish_reason is None:
             return b""
         finish = None if chunk.finish_reason is None else _FINISH[chunk.finish_reason]
-        choice: JsonDict = {"index": chunk.choice, "delta": delta, "logprobs": None, "finish_reason": finish}
+        choice: JsonDict = {
+            "index": chunk.choice,
+            "delta": delta,
+            "logprobs": chunk.logprobs,
+            "finish_reason": finish,
+        }
         return self._event([choice], usage=None)
 
     def end(self, result: ChatResult) -> bytes:
@@ -104,13 +111,33 @@ def _choice(index: int, response: ChatResponse) -> JsonDict:
     }
     if response.reasoning:
         message["reasoning_content"] = response.reasoning
+    if response.reasoning_parts:
+        message["reasoning_details"] = reasoning_details(response.reasoning_parts)
     if response.tool_calls:
-        message["tool_calls"] = [
-            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
-            for call in response.tool_calls
-        ]
+        message["tool_calls"] = [_tool_call(call) for call in response.tool_calls]
     finish = _FINISH[response.finish_reason or "stop"]
     return {"index": index, "message": message, "logprobs": response.logprobs, "finish_reason": finish}
+
+
+def reasoning_details(parts: Iterable[ReasoningPart]) -> list[JsonDict]:
+    """Thoughts that a provider signed and wants back, in OpenRouter's words for them; clients send them unchanged."""
+    return [
+        {"type": "reasoning.encrypted", "data": part.signature}
+        if part.is_redacted
+        else {"type": "reasoning.text", "text": part.text, "signature": part.signature}
+        for part in parts
+    ]
+
+
+def _tool_call(call: ToolCall) -> JsonDict:
+    named: JsonDict = {"id": call.id, "type": "function"}
+    named["function"] = {"name": call.name, "arguments": call.arguments}
+    return {**named, **_extra(call.signature)}
+
+
+def _extra(signature: str) -> JsonDict:
+    """A provider's mark on a call, where Google's own OpenAI-compatible endpoint has it."""
+    return {"extra_content": {"google": {"thought_signature": signature}}} if signature else {}
 
 
 def _delta(chunk: StreamChunk) -> JsonDict:
@@ -119,18 +146,20 @@ def _delta(chunk: StreamChunk) -> JsonDict:
         delta["content"] = chunk.text
     if chunk.reasoning:
         delta["reasoning_content"] = chunk.reasoning
+    if chunk.reasoning_parts:
+        delta["reasoning_details"] = reasoning_details(chunk.reasoning_parts)
     if chunk.refusal:
         delta["refusal"] = chunk.refusal
     if chunk.tool_calls:
-        delta["tool_calls"] = [_tool_delta(call.index, call.id, call.name, call.arguments) for call in chunk.tool_calls]
+        delta["tool_calls"] = [_tool_delta(call) for call in chunk.tool_calls]
     return delta
 
 
-def _tool_delta(index: int, call_id: str | None, name: str | None, arguments: str) -> JsonDict:
-    function: JsonDict = {"arguments": arguments}
-    if name is not None:
-        function["name"] = name
-    delta: JsonDict = {"index": index, "function": function}
-    if call_id is not None:
-        delta |= {"id": call_id, "type": "function"}
+def _tool_delta(call: ToolCallDelta) -> JsonDict:
+    function: JsonDict = {"arguments": call.arguments}
+    if call.name is not None:
+        function["name"] = call.name
+    delta: JsonDict = {"index": call.index, "function": function, **_extra(call.signature)}
+    if call.id is not None:
+        delta |= {"id": call.id, "type": "function"}
     return delta

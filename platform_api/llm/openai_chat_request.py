@@ -8,11 +8,14 @@ from typing import Literal
 import msgspec
 
 from bridge.chat import (
+    AudioPart,
     ChatRequest,
     ContentPart,
+    DocumentPart,
     ImagePart,
     JsonFormat,
     Message,
+    ReasoningPart,
     TextPart,
     Tool,
     ToolCall,
@@ -35,20 +38,63 @@ class _ImageIn(msgspec.Struct, tag_field="type", tag="image_url"):
     image_url: _ImageUrl
 
 
+class _AudioData(msgspec.Struct):
+    data: str
+    format: str
+
+
+class _AudioIn(msgspec.Struct, tag_field="type", tag="input_audio"):
+    input_audio: _AudioData
+
+
+class _FileData(msgspec.Struct):
+    file_data: str | None = None
+    filename: str | None = None
+    file_id: str | None = None
+
+
+class _FileIn(msgspec.Struct, tag_field="type", tag="file"):
+    file: _FileData
+
+
+class _RefusalIn(msgspec.Struct, tag_field="type", tag="refusal"):
+    refusal: str
+
+
+_PartIn = _TextIn | _ImageIn | _AudioIn | _FileIn | _RefusalIn
+
+
 class _FunctionIn(msgspec.Struct):
     name: str
     arguments: str = ""
+
+
+class _GoogleContent(msgspec.Struct):
+    thought_signature: str = ""
+
+
+class _ExtraContent(msgspec.Struct):
+    google: _GoogleContent | None = None
 
 
 class _ToolCallIn(msgspec.Struct):
     id: str
     function: _FunctionIn
     type: Literal["function"] = "function"
+    extra_content: _ExtraContent | None = None
+
+
+class _ReasoningDetail(msgspec.Struct):
+    type: str
+    text: str | None = None
+    signature: str | None = None
+    data: str | None = None
 
 
 class _MessageIn(msgspec.Struct):
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: str | list[_TextIn | _ImageIn] | None = None
+    content: str | list[_PartIn] | None = None
+    reasoning_details: list[_ReasoningDetail] | None = None
     name: str | None = None
     tool_calls: list[_ToolCallIn] | None = None
     tool_call_id: str | None = None
@@ -91,7 +137,11 @@ class _StreamOptions(msgspec.Struct):
 
 
 class ChatBody(msgspec.Struct):
-    """The request body; fields that only OpenAI's own platform reads (store, metadata, user, ...) are passed over."""
+    """The request body.
+
+    Passed over, since the answer does not depend on them: store, metadata, user, safety_identifier, service_tier,
+    prompt_cache_key, prompt_cache_retention. What would change it and has no place here is refused (`UNSERVED`).
+    """
 
     model: str
     messages: list[_MessageIn]
@@ -101,6 +151,7 @@ class ChatBody(msgspec.Struct):
     max_completion_tokens: int | None = None
     temperature: float | None = None
     top_p: float | None = None
+    top_k: int | None = None
     stop: str | list[str] | None = None
     seed: int | None = None
     n: int | None = None
@@ -114,6 +165,13 @@ class ChatBody(msgspec.Struct):
     tool_choice: str | _ToolChoiceIn | None = None
     parallel_tool_calls: bool | None = None
     response_format: _FormatIn | None = None
+    functions: object = None
+    function_call: object = None
+    prediction: object = None
+    web_search_options: object = None
+    audio: object = None
+    modalities: list[str] | None = None
+    verbosity: str | None = None
 
     @property
     def wants_usage(self) -> bool:
@@ -121,6 +179,15 @@ class ChatBody(msgspec.Struct):
         return self.stream_options is not None and self.stream_options.include_usage
 
 
+UNSERVED = {
+    "logit_bias": "token numbers belong to one vendor's vocabulary, and the router may choose another",
+    "functions": "it is deprecated: give tools",
+    "function_call": "it is deprecated: give tool_choice",
+    "prediction": "no provider but OpenAI has it",
+    "web_search_options": "searching runs on the provider's side",
+    "audio": "answers are text",
+}
+"""Why a field is refused."""
 _body_decoder = msgspec.json.Decoder(ChatBody)
 
 
@@ -129,8 +196,13 @@ def read_body(raw: bytes) -> ChatBody:
     body = decoded(raw, _body_decoder)
     if not body.messages:
         raise InvalidRequestError("messages must hold at least one message", param="messages")
-    if body.logit_bias:
-        raise InvalidRequestError("logit_bias is not supported", param="logit_bias")
+    for name, why in UNSERVED.items():
+        if getattr(body, name):
+            raise InvalidRequestError(f"{name} is not supported: {why}", param=name)
+    if body.modalities is not None and body.modalities != ["text"]:
+        raise InvalidRequestError("modalities other than text are not supported", param="modalities")
+    if body.verbosity not in (None, "medium"):
+        raise InvalidRequestError("verbosity is not supported", param="verbosity")
     if body.n is not None and not 1 <= body.n <= 16:
         raise InvalidRequestError("n must be between 1 and 16", param="n")
     return body
@@ -149,6 +221,7 @@ def to_request(body: ChatBody) -> ChatRequest:
         max_output_tokens=limit,
         temperature=body.temperature,
         top_p=body.top_p,
+        top_k=body.top_k,
         stop=stop,
         seed=body.seed,
         n=body.n or 1,
@@ -176,19 +249,40 @@ def _message(message: _MessageIn) -> Message:
     return Message(
         role="system" if message.role == "developer" else message.role,
         content=parts,
-        tool_calls=tuple(
-            ToolCall(id=call.id, name=call.function.name, arguments=call.function.arguments)
-            for call in message.tool_calls or ()
-        ),
+        tool_calls=tuple(_tool_call(call) for call in message.tool_calls or ()),
         tool_call_id=message.tool_call_id,
         name=message.name,
+        reasoning=tuple(_thought(detail) for detail in message.reasoning_details or ()),
     )
 
 
-def _part(part: _TextIn | _ImageIn) -> ContentPart:
-    if isinstance(part, _TextIn):
-        return TextPart(part.text)
-    return ImagePart(part.image_url.url, detail=part.image_url.detail)
+def _tool_call(call: _ToolCallIn) -> ToolCall:
+    google = None if call.extra_content is None else call.extra_content.google
+    signature = "" if google is None else google.thought_signature
+    return ToolCall(call.id, call.function.name, call.function.arguments, signature)
+
+
+def _thought(detail: _ReasoningDetail) -> ReasoningPart:
+    """What a provider signed, as the reply told it: see `openai_chat_reply.reasoning_details`."""
+    if detail.data is not None:
+        return ReasoningPart("", detail.data, is_redacted=True)
+    return ReasoningPart(detail.text or "", detail.signature or "")
+
+
+def _part(part: _PartIn) -> ContentPart:
+    match part:
+        case _TextIn(text=text) | _RefusalIn(refusal=text):
+            return TextPart(text)
+        case _ImageIn(image_url=image):
+            return ImagePart(image.url, detail=image.detail)
+        case _AudioIn(input_audio=audio):
+            return AudioPart(audio.data, audio.format)
+        case _FileIn(file=file):
+            if file.file_data is None:
+                raise InvalidRequestError(
+                    "files that were uploaded are not supported: send file_data", param="messages"
+                )
+            return DocumentPart(file.file_data, file.filename)
 
 
 def _tool(tool: _ToolIn) -> Tool:

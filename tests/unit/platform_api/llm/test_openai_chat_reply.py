@@ -1,6 +1,6 @@
 import json
 
-from bridge.chat import ChatResponse, StreamChunk, ToolCall, ToolCallDelta, Usage
+from bridge.chat import ChatResponse, ReasoningPart, StreamChunk, ToolCall, ToolCallDelta, Usage
 from platform_api.llm.client_dialect import AnswerFacts
 from platform_api.llm.openai_chat_reply import DONE, ChunkEncoder, completion
 from tests.support.answers import result_of
@@ -63,3 +63,24 @@ def test_tool_call_pieces_keep_their_index_and_name_the_function_once() -> None:
     first, second = (event["choices"][0]["delta"]["tool_calls"][0] for event in events(raw))  # type: ignore[index]
     assert first == {"index": 0, "id": "c1", "type": "function", "function": {"name": "look", "arguments": ""}}
     assert second == {"index": 0, "function": {"arguments": '{"a":'}}
+
+
+def test_what_a_provider_signed_is_told_and_logprobs_come_with_their_piece() -> None:
+    response = ChatResponse(
+        "",
+        "tool_calls",
+        None,
+        tool_calls=(ToolCall("c1", "look", "{}", "g1"),),
+        reasoning="hm",
+        reasoning_parts=(ReasoningPart("hm", "s1"), ReasoningPart("", "r1", is_redacted=True)),
+    )
+    message = json.loads(completion(response, FACTS))["choices"][0]["message"]
+    encoder = ChunkEncoder(FACTS, wants_usage=False)
+    piece = events(encoder.chunk(StreamChunk(text="x", logprobs={"content": [{"token": "x", "logprob": -0.1}]})))
+    thought = events(encoder.chunk(StreamChunk(reasoning_parts=(ReasoningPart("hm", "s1"),))))
+
+    signed = {"type": "reasoning.text", "text": "hm", "signature": "s1"}
+    assert message["reasoning_details"] == [signed, {"type": "reasoning.encrypted", "data": "r1"}]
+    assert message["tool_calls"][0]["extra_content"] == {"google": {"thought_signature": "g1"}}
+    assert piece[0]["choices"][0]["logprobs"]["content"][0]["token"] == "x"  # type: ignore[index]
+    assert thought[0]["choices"][0]["delta"]["reasoning_details"] == [signed]  # type: ignore[index]

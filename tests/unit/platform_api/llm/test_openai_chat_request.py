@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from bridge.chat import ImagePart, TextPart, ToolCall
+from bridge.chat import AudioPart, DocumentPart, ImagePart, ReasoningPart, TextPart, ToolCall
 from platform_api.llm.client_dialect import InvalidRequestError
 from platform_api.llm.openai_chat_request import read_body, to_request
 
@@ -62,6 +62,11 @@ def test_parts_tools_and_schema_are_read() -> None:
         (body(messages=[{"role": "robot", "content": "x"}]), "messages[0].role"),
         (body(logit_bias={"50256": -100}), "logit_bias"),
         (body(n=0), "n"),
+        (body(functions=[{"name": "f"}]), "functions"),
+        (body(modalities=["text", "audio"]), "modalities"),
+        (body(verbosity="low"), "verbosity"),
+        (body(prediction={"type": "content", "content": "x"}), "prediction"),
+        (body(messages=[{"role": "user", "content": [{"type": "file", "file": {"file_id": "f"}}]}]), "messages"),
         (body(max_tokens=0), "max_tokens"),
         (body(response_format={"type": "json_schema"}), "response_format"),
     ],
@@ -71,3 +76,29 @@ def test_a_bad_body_names_the_field(raw: bytes, param: str | None) -> None:
         to_request(read_body(raw))
 
     assert caught.value.param == param
+
+
+def test_files_audio_and_what_providers_signed_are_read() -> None:
+    asked = [
+        {"type": "file", "file": {"file_data": "data:application/pdf;base64,AAAA", "filename": "y.pdf"}},
+        {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}},
+    ]
+    details = [
+        {"type": "reasoning.text", "text": "hm", "signature": "s1"},
+        {"type": "reasoning.encrypted", "data": "r1"},
+    ]
+    call = {
+        "id": "c1",
+        "type": "function",
+        "function": {"name": "look", "arguments": "{}"},
+        "extra_content": {"google": {"thought_signature": "g1"}},
+    }
+    messages = [
+        {"role": "user", "content": asked},
+        {"role": "assistant", "content": None, "reasoning_details": details, "tool_calls": [call]},
+    ]
+    first, second = to_request(read_body(body(messages=messages, top_k=5))).messages
+
+    assert first.content == (DocumentPart("data:application/pdf;base64,AAAA", "y.pdf"), AudioPart("AAAA", "wav"))
+    assert second.reasoning == (ReasoningPart("hm", "s1"), ReasoningPart("", "r1", is_redacted=True))
+    assert second.tool_calls == (ToolCall("c1", "look", "{}", "g1"),)

@@ -1,4 +1,5 @@
 import json
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ def body(**fields: object) -> bytes:
 
 
 def test_items_of_one_turn_are_one_message() -> None:
-    items = [
+    items: list[Any] = [
         {"role": "developer", "content": "Be brief."},
         {
             "role": "user",
