@@ -1,11 +1,14 @@
 """Calls as Prometheus series. Labels are bounded: configured aliases, catalogue models, fixed words."""
 
+from typing import NamedTuple
+
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from bridge.call_record import AttemptRecord, CallRecord
 from bridge.money import NANO_PER_USD
 
 CALL_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+OVERHEAD_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10.0)
 FIRST_TOKEN_SECONDS = (0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 
@@ -31,30 +34,78 @@ class CallMetrics:
             buckets=FIRST_TOKEN_SECONDS,
         )
         self._tokens = Counter(
-            "modelbridge_tokens_total", "Tokens of attempts.", (*by_model, "direction"), registry=registry
+            "modelbridge_tokens_total",
+            "Tokens of attempts; the cached ones are among the input.",
+            (*by_model, "direction"),
+            registry=registry,
+        )
+        self._overhead = Histogram(
+            "modelbridge_overhead_seconds",
+            "What calls took beside their attempts: deciding, waiting between attempts, recording.",
+            registry=registry,
+            buckets=OVERHEAD_SECONDS,
         )
         self._cost = Counter("modelbridge_cost_usd_total", "Known cost of attempts.", by_model, registry=registry)
         self._unpriced = Counter(
             "modelbridge_unpriced_attempts_total", "Attempts whose price is unknown.", by_model, registry=registry
         )
 
+        self._by_end: dict[tuple[str, str, str], Counter] = {}
+        self._by_target: dict[tuple[str, str, str, bool], _Target] = {}
+
     def record(self, call: CallRecord) -> None:
         """Count a finished call and its attempts."""
-        self._calls.labels(call.alias or "direct", call.status, call.cache).inc()
+        end = (call.alias or "direct", call.status, call.cache)
+        calls = self._by_end.get(end)
+        if calls is None:
+            calls = self._by_end[end] = self._calls.labels(*end)
+        calls.inc()
         for attempt in call.attempts:
             self._count(attempt)
+        spent_s = sum(attempt.duration_ms for attempt in call.attempts) / 1000
+        self._overhead.observe(max(0.0, (call.finished_at - call.started_at).total_seconds() - spent_s))
 
     def _count(self, attempt: AttemptRecord) -> None:
-        provider, model = attempt.provider, attempt.model
-        outcome = attempt.error_class or attempt.outcome
-        self._attempts.labels(provider, model, outcome).inc()
-        self._seconds.labels(provider, model).observe(attempt.duration_ms / 1000)
+        is_priced = attempt.cost_nano_usd is not None
+        names = (attempt.provider, attempt.model, attempt.error_class or attempt.outcome, is_priced)
+        target = self._by_target.get(names)
+        if target is None:
+            target = self._by_target[names] = self._target(*names)
+        target.attempts.inc()
+        target.seconds.observe(attempt.duration_ms / 1000)
         if attempt.ttft_ms is not None:
-            self._first_token.labels(provider, model).observe(attempt.ttft_ms / 1000)
-        if attempt.usage is not None:
-            self._tokens.labels(provider, model, "input").inc(attempt.usage.input_tokens)
-            self._tokens.labels(provider, model, "output").inc(attempt.usage.output_tokens)
+            target.first_token.observe(attempt.ttft_ms / 1000)
+        usage = attempt.usage
+        if usage is not None:
+            target.input_tokens.inc(usage.input_tokens)
+            target.output_tokens.inc(usage.output_tokens)
+            if usage.cached_tokens:
+                target.cached_tokens.inc(usage.cached_tokens)
         if attempt.cost_nano_usd is None:
-            self._unpriced.labels(provider, model).inc()
+            target.price.inc()
         else:
-            self._cost.labels(provider, model).inc(attempt.cost_nano_usd / NANO_PER_USD)
+            target.price.inc(attempt.cost_nano_usd / NANO_PER_USD)
+
+    def _target(self, provider: str, model: str, outcome: str, is_priced: bool) -> "_Target":
+        return _Target(
+            self._attempts.labels(provider, model, outcome),
+            self._seconds.labels(provider, model),
+            self._first_token.labels(provider, model),
+            self._tokens.labels(provider, model, "input"),
+            self._tokens.labels(provider, model, "output"),
+            self._tokens.labels(provider, model, "cached"),
+            (self._cost if is_priced else self._unpriced).labels(provider, model),
+        )
+
+
+class _Target(NamedTuple):
+    """The series of attempts at one model with one end."""
+
+    attempts: Counter
+    seconds: Histogram
+    first_token: Histogram
+    input_tokens: Counter
+    output_tokens: Counter
+    cached_tokens: Counter
+    price: Counter
+    """What is known to be spent, or how many attempts have no known price."""

@@ -13,7 +13,7 @@ import uvloop
 from platform_api.database.session import Database
 from platform_api.migrations.runner import upgrade_database
 from platform_api.settings import Settings
-from platform_api.structured_logging import configure_logging
+from platform_api.structured_logging import close_access_log, configure_logging
 from platform_api.wiring import build_application
 
 log = logging.getLogger(__name__)
@@ -65,6 +65,7 @@ async def _serve(settings: Settings) -> int:
         await server.serve()
     finally:
         await database.aclose()
+        close_access_log()
     return 0 if server.started else 1
 
 

@@ -5,16 +5,15 @@ import re
 import time
 from typing import Protocol
 
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bridge.identifiers import NewId
 from platform_api.problem_responses import send_problem, unexpected
-from platform_api.structured_logging import replace_context
+from platform_api.structured_logging import access_log, redacted, replace_context
 
 logger = logging.getLogger("platform_api.access")
 
-HEADER = "x-request-id"
+RAW_HEADER = b"x-request-id"
 _ACCEPTED_ID = re.compile(r"[0-9A-Za-z_\-.]{1,64}")
 _QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
 NO_ROUTE = "(no route)"
@@ -38,8 +37,8 @@ class RequestContext:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        given = Headers(scope=scope).get(HEADER, "")
-        request_id = given if _ACCEPTED_ID.fullmatch(given) else self._new_id()
+        request_id = _given_id(scope) or self._new_id()
+        id_header = (RAW_HEADER, request_id.encode())
         replace_context({"request_id": request_id})
         started, status = time.perf_counter(), 0
 
@@ -47,7 +46,7 @@ class RequestContext:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)[HEADER] = request_id
+                message["headers"] = [*message.get("headers", ()), id_header]
             await send(message)
 
         try:
@@ -62,14 +61,28 @@ class RequestContext:
     def _ended(self, scope: Scope, status: int, duration_s: float) -> None:
         route = _route(scope)
         self._counter.request_ended(_method(scope), route, status, duration_s)
-        level = logging.DEBUG if scope["path"] in _QUIET else logging.INFO
         fields = {
             "method": scope["method"],
             "route": route,
             "status": status,
             "duration_ms": round(duration_s * 1e3, 1),
         }
-        logger.log(level, "request", extra=fields)
+        log = access_log()
+        if scope["path"] in _QUIET:
+            logger.debug("request", extra=fields)
+        elif log is not None:
+            log.write("request", fields)
+        else:
+            logger.info("request", extra=fields)
+
+
+def _given_id(scope: Scope) -> str | None:
+    """The client's own id, unless it is long, odd, or looks like a secret."""
+    for name, value in scope["headers"]:
+        if name == RAW_HEADER:
+            given = value.decode("latin-1")
+            return given if _ACCEPTED_ID.fullmatch(given) and redacted(given) == given else None
+    return None
 
 
 def _route(scope: Scope) -> str:

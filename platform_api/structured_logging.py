@@ -1,5 +1,7 @@
 """JSON logs, one object a line, with who and which request in every one, and no secret in any."""
 
+import asyncio
+import atexit
 import logging
 import re
 import sys
@@ -23,6 +25,8 @@ _SECRET_TEXT = re.compile(
     r"|[0-9A-Za-z._%+\-]+@[0-9A-Za-z.\-]+\.[A-Za-z]{2,}"  # e-mail addresses
 )
 _HIDDEN = "[redacted]"
+GATHER_S = 0.1
+"""How long lines of the access log are gathered before they are written."""
 
 
 def bind(**names: str | None) -> None:
@@ -72,6 +76,64 @@ class JsonFormatter(logging.Formatter):
         return orjson.dumps(entry, default=lambda value: redacted(str(value)), option=orjson.OPT_NON_STR_KEYS).decode()
 
 
+class AccessLog:
+    """One line for each request, in the form of every other entry, at a hundredth of the cost.
+
+    Lines are gathered and written together after `GATHER_S`, and at the end of the process; a killed process loses
+    that much of its access log. Nothing else goes this way.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._lines: list[bytes] = []
+        self._is_flushing = False
+        atexit.register(self.flush)
+
+    def write(self, event: str, fields: dict[str, Any]) -> None:
+        """Note an entry. `fields` hold nothing secret: route templates, numbers, our own ids."""
+        entry = {
+            "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "level": "INFO",
+            "logger": "platform_api.access",
+            "event": event,
+            **(_context.get() or {}),
+            **fields,
+        }
+        self._lines.append(orjson.dumps(entry))
+        if self._is_flushing:
+            return
+        try:
+            asyncio.get_running_loop().call_later(GATHER_S, self.flush)
+        except RuntimeError:
+            self.flush()
+        else:
+            self._is_flushing = True
+
+    def flush(self) -> None:
+        """Write what was gathered."""
+        lines, self._lines, self._is_flushing = self._lines, [], False
+        if lines and not self._stream.closed:
+            self._stream.write(b"\n".join([*lines, b""]).decode())
+            self._stream.flush()
+
+
+def access_log() -> AccessLog | None:
+    """Where requests are noted; None before logging is configured, and where information is not logged."""
+    return _Configured.access_log
+
+
+def close_access_log() -> None:
+    """Write what was gathered; requests after that are logged like anything else."""
+    log, _Configured.access_log = _Configured.access_log, None
+    if log is not None:
+        log.flush()
+        atexit.unregister(log.flush)
+
+
+class _Configured:
+    access_log: AccessLog | None = None
+
+
 def configure_logging(level: str = "INFO", stream: TextIO | None = None) -> None:
     """Send every logger of the process to one JSON handler. Only this configures logging; calling again replaces."""
     handler = logging.StreamHandler(stream or sys.stderr)
@@ -79,6 +141,8 @@ def configure_logging(level: str = "INFO", stream: TextIO | None = None) -> None
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    close_access_log()
+    _Configured.access_log = AccessLog(handler.stream) if root.isEnabledFor(logging.INFO) else None
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = name != "uvicorn.access"  # our middleware writes the access line

@@ -93,10 +93,10 @@ class Authenticator:
                 await db.execute(update(SessionRow).where(SessionRow.id == session_id).values(**slid))
 
     async def _by_key(self, secret: str) -> Caller | None:
-        if not is_api_key(secret):
+        key_hash = secret_hash(secret)
+        if f"key:{key_hash}" not in self._entries and not is_api_key(secret):
             self.refused_by_checksum += 1
             return None
-        key_hash = secret_hash(secret)
 
         async def look_up() -> Caller | None:
             async with self._sessions.read() as db:

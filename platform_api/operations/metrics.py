@@ -18,6 +18,7 @@ METRIC_NAMES = frozenset(
         "modelbridge_http_request_seconds",
         "modelbridge_http_requests_total",
         "modelbridge_journal_pending_bytes",
+        "modelbridge_overhead_seconds",
         "modelbridge_run_seconds",
         "modelbridge_runs_active",
         "modelbridge_runs_total",
@@ -47,6 +48,8 @@ class Metrics:
             registry=self.registry,
             buckets=REQUEST_SECONDS,
         )
+        self._by_request: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+        """Series are kept: looking them up costs more than counting. Methods, templates and statuses are few."""
         self._runs = Counter("modelbridge_runs_total", "Runs by end.", ("status", "lane"), registry=self.registry)
         self._run_seconds = Histogram(
             "modelbridge_run_seconds", "Duration of runs.", ("lane",), registry=self.registry, buckets=RUN_SECONDS
@@ -58,8 +61,14 @@ class Metrics:
 
     def request_ended(self, method: str, route: str, status: int, duration_s: float) -> None:
         """Count a request. `route` is the template, never the raw path."""
-        self._requests.labels(method, route, str(status)).inc()
-        self._request_seconds.labels(route).observe(duration_s)
+        names = (method, route, status)
+        known = self._by_request.get(names)
+        if known is None:
+            series = (self._requests.labels(method, route, str(status)), self._request_seconds.labels(route))
+            known = self._by_request[names] = series
+        requests, seconds = known
+        requests.inc()
+        seconds.observe(duration_s)
 
     def run_ended(self, status: str, lane: str, duration_s: float) -> None:
         """Count a run that reached its final status."""

@@ -18,7 +18,7 @@ from platform_api.auth.caller import PUBLIC, Db, Sessions, require
 from platform_api.auth.principals import Caller
 from platform_api.database.session import Database
 from platform_api.settings import SettingsError
-from platform_api.structured_logging import configure_logging
+from platform_api.structured_logging import close_access_log, configure_logging
 from tests.support.api import PASSWORD, Api, bearer, running_api, settings_for
 
 Reader = Annotated[Caller, Depends(require("run:read"))]
@@ -204,6 +204,7 @@ async def test_no_secret_reaches_the_logs(api: Api) -> None:
         await api.client.post("/api/auth/refresh", json={"refresh_token": tokens["refresh_token"]})
         await api.client.get(f"/api/auth/me?key={key['key']}", headers=bearer(tokens))
     finally:
+        close_access_log()
         root.handlers[:], root.level = before[0], before[1]
 
     written = stream.getvalue()

@@ -1,10 +1,11 @@
+import io
 import json
 import logging
 
 import pytest
 
 from platform_api.security.credentials import make_api_key, make_token
-from platform_api.structured_logging import JsonFormatter, bind, redacted, replace_context
+from platform_api.structured_logging import AccessLog, JsonFormatter, bind, redacted, replace_context
 
 JWT = "eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.c2lnbmF0dXJl"
 
@@ -79,3 +80,18 @@ def test_every_entry_names_the_request_and_what_was_bound() -> None:
     assert {"request_id": "r1", "org_id": "o1"}.items() <= entry("x").items()
     bind(org_id=None)
     assert "org_id" not in entry("x")
+
+
+async def test_lines_of_the_access_log_are_written_together_and_at_the_end() -> None:
+    stream = io.StringIO()
+    log = AccessLog(stream)
+    replace_context({"request_id": "r1"})
+    log.write("request", {"route": "/v1/models", "status": 200})
+    log.write("request", {"route": "/v1/models", "status": 404})
+
+    assert stream.getvalue() == ""
+    log.flush()
+
+    entries = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [entry["status"] for entry in entries] == [200, 404]
+    assert (entries[0]["event"], entries[0]["level"], entries[0]["request_id"]) == ("request", "INFO", "r1")
