@@ -41,6 +41,7 @@ from platform_api.flow_api.schedules import SchedulePublisher
 from platform_api.flow_api.services import FlowServices
 from platform_api.llm import native_endpoints
 from platform_api.llm.data_plane import DataPlane
+from platform_api.llm.flow_model import FlowModels
 from platform_api.llm.plane_parts import PlaneParts
 from platform_api.migrations.runner import upgrade_database
 from platform_api.model_names import BridgeNames
@@ -172,7 +173,7 @@ def build_application(
         ) as runtime:
             app.state.runtime, app.state.flow_services = runtime, runtime.flows
             app.state.ledger, app.state.drain, app.state.bridge = runtime.ledger, runtime.drain, runtime.bridge
-            parts[:] = [PlaneParts(runtime.bridge, identity.authenticator)]
+            parts[:] = [PlaneParts(runtime.bridge, identity.authenticator, FlowModels(runtime.flows, database))]
             runtime.flows.dispatcher.begin_sweeping()
             async with _connecting(runtime):
                 yield

@@ -24,6 +24,11 @@ class FlowRepository:
         query = select(FlowRow).where(FlowRow.org_id == org_id, FlowRow.name == name)
         return await self._db.scalar(query.with_for_update() if is_locked else query)
 
+    async def published_names(self, org_id: UUID) -> Sequence[str]:
+        """The flows that have a published version, by name."""
+        query = select(FlowRow.name).where(FlowRow.org_id == org_id, FlowRow.published_version.is_not(None))
+        return (await self._db.scalars(query.order_by(FlowRow.name))).all()
+
     async def page(self, org_id: UUID, query: PageQuery) -> tuple[list[FlowRow], str | None]:
         """Flows, the newest first."""
         return await fetch_page(self._db, select(FlowRow).where(FlowRow.org_id == org_id), FlowRow.id, query)

@@ -10,6 +10,8 @@ from bridge.shaping import DROPPABLE
 from platform_api.llm.call_headers import facts_of, facts_of_stream
 from platform_api.llm.client_dialect import AnswerFacts, ChatDialect, ClientCall, StreamEncoder
 from platform_api.llm.client_request import EVENTS, JSON, ClientRequest
+from platform_api.llm.flow_endpoint import FlowCall
+from platform_api.llm.flow_model import PREFIX
 from platform_api.llm.plane_parts import MAX_NAME_CHARS, PlaneParts, caller_of, check_model, context_of
 
 YES = frozenset({"true", "1", "yes"})
@@ -25,6 +27,9 @@ class ChatEndpoint:
         caller = await caller_of(request, parts.authenticator)
         call = self._dialect.read(await request.body())
         check_model(caller, call.request.model)
+        if call.request.model.startswith(PREFIX):
+            await FlowCall(self._dialect, request, parts.flows, call, caller).answer()
+            return
         asked, context = _routed(call.request, request), context_of(request, caller)
         if call.is_stream:
             stream = cast("RelayedStream", parts.bridge.stream(asked, context))

@@ -6,6 +6,7 @@ from typing import Protocol
 from bridge.errors import UnknownModelError
 from platform_api.llm import anthropic_models, openai_models
 from platform_api.llm.client_request import JSON, ClientRequest
+from platform_api.llm.flow_model import PROVIDER
 from platform_api.llm.plane_parts import PlaneParts, caller_of
 
 PATH = "/v1/models"
@@ -27,6 +28,7 @@ async def list_models(request: ClientRequest, parts: PlaneParts) -> None:
     words: ModelWords = openai_models if request.header(ANTHROPIC_VERSION) is None else anthropic_models
     names = [(alias.name, "modelbridge") for alias in bridge.aliases()]
     names += [(entry.name, entry.provider) for entry in bridge.models()]
+    names += [(name, PROVIDER) for name in await parts.flows.names(caller)]
     owners = {name: owner for name, owner in names if caller.models is None or name in caller.models}
     wanted = request.path.removeprefix(PATH).lstrip("/")
     if not wanted:

@@ -8,6 +8,7 @@ from platform_api.auth.authenticator import Authenticator
 from platform_api.auth.principals import Caller
 from platform_api.errors import ForbiddenError
 from platform_api.llm.client_request import ClientRequest
+from platform_api.llm.flow_model import FlowModels
 from platform_api.structured_logging import request_id
 
 PERMISSION = "llm:call"
@@ -21,6 +22,7 @@ class PlaneParts:
 
     bridge: Bridge
     authenticator: Authenticator
+    flows: FlowModels
 
 
 async def caller_of(request: ClientRequest, authenticator: Authenticator) -> Caller:
