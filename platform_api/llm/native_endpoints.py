@@ -53,15 +53,22 @@ async def generate_structured(wanted: GenerateStructured, caller: ModelCaller, b
     """One answer as JSON that fits the schema, asked for once more when it does not at first."""
     request = _request(wanted, caller, JsonFormat(schema=wanted.json_schema))
     result = await bridge.chat(request, _context(wanted, caller))
-    return GeneratedStructured.model_validate({**_facts(result), "json_value": result.parsed})
+    return GeneratedStructured.model_validate(
+        {**_facts(result), "json_value": result.parsed, "re_asks": result.record.re_asks}
+    )
 
 
 @router.get("/models", operation_id="llm_models")
 async def models(caller: ModelReader, bridge: Models) -> Catalogue:
     """Models and aliases that can be called now, and which providers are off and why."""
     allowed = caller.models
+    circuits = {name: state.circuit for each in await bridge.health() for name, state in each.deployments.items()}
     return Catalogue(
-        models=[_model(entry) for entry in bridge.models() if allowed is None or entry.name in allowed],
+        models=[
+            _model(entry, circuits.get(entry.name))
+            for entry in bridge.models()
+            if allowed is None or entry.name in allowed
+        ],
         aliases=[
             AliasItem(
                 name=alias.name,
@@ -150,7 +157,7 @@ def _facts(result: ChatResult) -> dict[str, object]:
     }
 
 
-def _model(entry: ModelEntry) -> ModelItem:
+def _model(entry: ModelEntry, circuit: str | None) -> ModelItem:
     return ModelItem(
         name=entry.name,
         provider=entry.provider,
@@ -161,6 +168,8 @@ def _model(entry: ModelEntry) -> ModelItem:
         regions=sorted(entry.regions or ()),
         input_usd_per_mtok=_price(entry.input_usd_per_mtok),
         output_usd_per_mtok=_price(entry.output_usd_per_mtok),
+        circuit=circuit,
+        deprecated_on=entry.deprecated_on,
     )
 
 

@@ -1,5 +1,6 @@
 """Bodies of the native LLM API."""
 
+from datetime import date
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -68,6 +69,8 @@ class GeneratedStructured(Generated):
     """An answer as validated JSON."""
 
     json_value: Any = Field(serialization_alias="json")
+    re_asks: int
+    """How often the model was asked again because its first answer did not fit."""
 
 
 class ModelItem(BaseModel):
@@ -82,6 +85,9 @@ class ModelItem(BaseModel):
     regions: list[str]
     input_usd_per_mtok: float | None
     output_usd_per_mtok: float | None
+    circuit: str | None
+    """How calls of this process fared: `closed`, `open` or `half_open`; null: it was not called lately."""
+    deprecated_on: date | None
 
 
 class AliasItem(BaseModel):

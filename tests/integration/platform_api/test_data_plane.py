@@ -22,7 +22,11 @@ MOCK: dict[str, Any] = {
         {"kind": "context_length", "match": {"model": "long"}, "times": None},
         {"kind": "rate_limit", "retry_after_s": 99, "match": {"model": "limited"}, "times": None},
     ],
-    "replies": [{"match": {"model": "json"}, "json": {"n": 4}}],
+    "replies": [
+        {"match": {"model": "json"}, "json": {"n": 4}},
+        {"match": {"model": "twice"}, "text": "four, I think", "times": 1},
+        {"match": {"model": "twice"}, "json": {"n": 5}},
+    ],
 }
 HI: list[Any] = [{"role": "user", "content": "hi"}]
 
@@ -244,13 +248,18 @@ async def test_the_native_api_answers_text_json_models_and_health(platform: Plat
     made = await platform.client.post(
         "/api/v1/generate-structured", json={"model": "mock/json", "prompt": "hi", "schema": schema}
     )
+    again = await platform.client.post(
+        "/api/v1/generate-structured", json={"model": "mock/twice", "prompt": "hi", "schema": schema}
+    )
     models = (await platform.client.get("/api/v1/models")).json()
     health = (await platform.client.get("/api/v1/health")).json()
     both = await platform.client.post("/api/v1/generate", json={"prompt": "x", "messages": HI})
 
     assert (text.json()["text"], text.json()["model"]) == ("mock answer to: hi", "mock/echo")
     assert made.status_code == 200, made.text
-    assert made.json()["json"] == {"n": 4}
+    assert (made.json()["json"], made.json()["re_asks"]) == ({"n": 4}, 0)
+    assert (again.json()["json"], again.json()["re_asks"], again.json()["attempts"]) == ({"n": 5}, 1, 2)
+    assert {each["name"]: each["circuit"] for each in models["models"]}["acme/paid"] is None
     assert {alias["name"] for alias in models["aliases"]} >= {"balanced", "cheap"}
     assert {each["provider"]: each["is_on"] for each in health} == {"mock": True, "acme": True, "local": True}
     assert both.status_code == 422
