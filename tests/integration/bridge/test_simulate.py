@@ -77,7 +77,12 @@ def test_taking_longer_than_allowed_exits_1() -> None:
 def test_ctrl_c_ends_it_with_its_children_and_without_a_word() -> None:
     command = [sys.executable, "-m", "platform_api.cli.main", "simulate", str(EXAMPLES[0]), "--calls", "200000"]
     running = subprocess.Popen(
-        command, cwd=ROOT, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        command,
+        cwd=ROOT,
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=_hears_ctrl_c,  # noqa: PLW1509  # this process has no threads that hold locks
     )
     time.sleep(3.0)  # its children are at work by then
     os.killpg(running.pid, signal.SIGINT)
@@ -100,6 +105,11 @@ def test_a_bad_scenario_exits_2_and_says_where(tmp_path: Path, mistake: str) -> 
     assert done.returncode == 2
     assert b"broken.yaml" in done.stderr.replace(b"\n", b"")
     assert key.encode() in done.stderr
+
+
+def _hears_ctrl_c() -> None:
+    """A suite that a shell started in the background ignores SIGINT, and its children inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _is_gone(group: int, patience_s: float = 10.0) -> bool:
