@@ -72,7 +72,8 @@ class Load:
                 return b"".join(pieces)
 
 
-async def main() -> None:
+async def report() -> None:
+    """Load, and print."""
     load = Load(json.loads(sys.argv[1]))
     wall_s = await load.run()
     seen = load.seen
@@ -94,4 +95,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(main())
+    uvloop.run(report())
