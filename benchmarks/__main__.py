@@ -17,11 +17,12 @@ def main() -> None:
             continue
         print(f"== {path.stem}", flush=True)
         try:
-            main_of()
+            code = main_of()
         except SystemExit as end:
-            if end.code not in (None, 0):
-                print(end.code if isinstance(end.code, str) else f"{path.stem} missed a goal", flush=True)
-                missed.append(path.stem)
+            code = end.code
+        if code not in (None, 0):
+            print(code if isinstance(code, str) else f"{path.stem} missed a goal", flush=True)
+            missed.append(path.stem)
     if missed:
         sys.exit(f"missed: {', '.join(missed)}")
 
