@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 from bridge.json_types import JsonObject, JsonValue
 from flows.expressions_compiled import plain_chain
 from flows.expressions_facts import Read
-from flows.expressions_schemas import ANYTHING, Miss, follow, items_of, kinds_of
+from flows.expressions_schemas import ANYTHING, Miss, follow, is_nullable, items_of, kinds_of
 from flows.expressions_text import UnclosedExpressionError, sole_expression
 from flows.expressions_types import TypedScope
 from flows.node_schemas import output_schema
 from flows.spec import BlockSpec, FlowSpec, StepSpec
+from nodes.schemas import with_property
 
 _TEXT: JsonObject = {"type": "string"}
 _INTEGER: JsonObject = {"type": "integer"}
@@ -93,17 +94,16 @@ class ScopeTree:
         for step in scope.block.steps.values():
             self.of_step[step.id] = scope
             if step.body is not None:
-                name = step.foreach.name if step.foreach else "item"
-                names: dict[str, JsonObject] = {**scope.names, name: ANYTHING, "index": _INTEGER}
+                names = {**scope.names, **_names_of_body(step, item=ANYTHING, state=ANYTHING)}
                 self._add(BlockScope(step.body, outer=scope, owner=step, names=names))
         return scope
 
     def resolve_items(self) -> None:
-        """Give item names their schemas; outer bodies first, since inner items may come from them."""
+        """Give item and state names their schemas; outer bodies first, since inner ones may come from them."""
         for scope in self.blocks:
-            if scope.owner is not None and scope.outer is not None and scope.owner.foreach is not None:
-                scope.names = {**scope.names, **{k: v for k, v in scope.outer.names.items() if k not in scope.names}}
-                scope.names[scope.owner.foreach.name] = self.item_schema(scope.owner)
+            if scope.owner is not None and scope.outer is not None:
+                item, state = self.item_schema(scope.owner), self.state_schema(scope.owner)
+                scope.names = {**scope.outer.names, **_names_of_body(scope.owner, item=item, state=state)}
 
     def item_schema(self, step: StepSpec) -> JsonObject:
         """The schema of one item of the step's foreach or matrix."""
@@ -115,6 +115,26 @@ class ScopeTree:
             values = {name: items_of(self.schema_of(value, scope)) for name, value in rule.items.items()}
             return {"type": "object", "properties": values}
         return items_of(self.schema_of(rule.items, scope))
+
+    def state_schema(self, step: StepSpec) -> JsonObject:
+        """The schema of a loop's `state`: closed, each value with the type of its first value."""
+        first = step.config.get("state")
+        if step.kind != "loop" or not isinstance(first, Mapping):
+            return ANYTHING
+        scope = self.of_step[step.id]
+        values = {name: self._first_value(value, scope, step) for name, value in first.items()}
+        return {"type": "object", "properties": values, "additionalProperties": False}
+
+    def _first_value(self, value: JsonValue, scope: BlockScope, step: StepSpec) -> JsonObject:
+        """The type that a state value has and keeps; anything where that is not known."""
+        if not isinstance(value, str) or "${{" not in value:
+            found: JsonObject = {"const": value}
+        elif step.foreach is not None:  # may read the item of the step's own foreach
+            return ANYTHING
+        else:
+            found = self.schema_of(value, scope)
+        kinds = kinds_of(found)
+        return {"type": next(iter(kinds))} if len(kinds) == 1 and not is_nullable(found) else ANYTHING
 
     def schema_of(self, value: JsonValue, scope: BlockScope) -> JsonObject:
         """The schema of a value that is a plain chain or a literal list; anything otherwise."""
@@ -184,6 +204,8 @@ class ScopeTree:
                 **single,
                 "properties": {**(properties if isinstance(properties, Mapping) else {}), "results": results},
             }
+        if step.kind == "loop":
+            single = with_property(single, "state", self.state_schema(step))
         if step.foreach is not None:
             return {"type": "array", "items": self._nullable(step, single)}
         return single
@@ -196,6 +218,16 @@ class ScopeTree:
         if step.foreach is None or step.foreach.on_item_error != "continue" or not schema:
             return schema
         return {"anyOf": [schema, {"type": "null"}]}
+
+
+def _names_of_body(step: StepSpec, *, item: JsonObject, state: JsonObject) -> dict[str, JsonObject]:
+    """What the body of a step may read beyond what is around it."""
+    names: dict[str, JsonObject] = {}
+    if step.foreach is not None or step.kind == "foreach":
+        names |= {step.foreach.name if step.foreach else "item": item, "index": _INTEGER}
+    if step.kind == "loop":
+        names["state"] = state
+    return names
 
 
 def final_steps(body: BlockSpec) -> list[StepSpec]:

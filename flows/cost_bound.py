@@ -14,6 +14,7 @@ from flows.plan import Block, Plan, PlanStep
 from flows.spec import FlowSpec
 from flows.validate_nodes import ModelNames
 from flows.yaml_nodes import MapNode
+from nodes.loop import MAX_PASSES
 from nodes.node import ModelUse, Node, node_types
 
 NodeTypes = Mapping[str, type[Node[Any]]]
@@ -28,7 +29,7 @@ class StepCost:
     expected_nano_usd: int | None
     worst_nano_usd: int | None
     max_runs: int
-    """Attempts times items, those of enclosing bodies included."""
+    """Attempts times items times passes, those of enclosing bodies included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,7 @@ class _Walk:
     def _step(self, plan: Plan, step: PlanStep, prefix: str, items: int, attempts: int) -> list[StepCost]:
         path = f"{prefix}{step.id}"
         items *= item_count(step, plan.inputs_schema)
-        attempts *= step.retry.attempts
+        attempts *= step.retry.attempts * pass_count(step, plan.inputs_schema)
         if step.body is not None:
             return self._block(plan, step.body, f"{path}.", items, attempts)
         child = plan.children.get(str(step.config.get("ref"))) if step.type == "flow" else None
@@ -130,6 +131,23 @@ def item_count(step: PlanStep, inputs_schema: JsonObject) -> int:
         counts = [_length(values, inputs_schema, rule.max_items) for values in rule.items.values()]
         return min(math.prod(counts), rule.max_items)
     return _length(rule.items, inputs_schema, rule.max_items)
+
+
+def pass_count(step: PlanStep, inputs_schema: JsonObject) -> int:
+    """The most passes of a loop; 1 for other steps."""
+    return (most_passes(step.config.get("max"), inputs_schema) or MAX_PASSES) if step.type == "loop" else 1
+
+
+def most_passes(value: JsonValue, inputs_schema: JsonObject) -> int | None:
+    """What `max` of a loop comes to at most: a number, or the `maximum` of an input; None when nothing bounds it."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    read = sole_chain(value)
+    if read is None or read.root != "inputs":
+        return None
+    found = follow(inputs_schema, read.fields)
+    most = None if isinstance(found, Miss) else found.get("maximum")
+    return int(most) if isinstance(most, int | float) else None
 
 
 def _length(items: JsonValue, inputs_schema: JsonObject, otherwise: int) -> int:

@@ -143,6 +143,9 @@ class _Collector:
     def _config(self, step: StepSpec) -> None:
         if step.config_node is None or step.kind == "foreach":
             return
+        if step.kind == "loop":
+            self._loop(step, step.config_node)
+            return
         cls = step.node_class
         late = cls.late_fields if cls else frozenset[str]()
         templates = cls.template_fields if cls else frozenset[str]()
@@ -160,6 +163,13 @@ class _Collector:
                         use.path = path
             else:
                 self.scalar(scalar, where, step, path=path)
+
+    def _loop(self, step: StepSpec, config: MapNode) -> None:
+        for name in ("state", "max"):
+            if (node := config.get(name)) is not None:
+                for path, scalar in scalars_of(node):
+                    self.scalar(scalar, ".".join(("with", name, *path)), step, path=(name, *path))
+        self._condition(config.get("until"), "with.until", step, frozenset({"state"}))
 
     def _refuse_in_template(self, scalar: ScalarNode) -> None:
         if has_expression(scalar.text):

@@ -28,13 +28,20 @@ class Progress:
     is_stopped: bool = False
 
 
-async def fan_out(walk: Walk, step: PlanStep, frame: Frame, rule: ForeachRule, run_item: RunItem) -> StepRun:
+async def fan_out(
+    walk: Walk,
+    step: PlanStep,
+    frame: Frame,
+    rule: ForeachRule,
+    run_item: RunItem,
+    *,
+    deadline: asyncio.Timeout,
+) -> StepRun:
     """Run every item and fold the outcomes into one: output in input order, cost summed, attempts the highest."""
     started_at = walk.services.clock.now()
     progress = Progress(ended={})
     failure: Failure | None = None
     frames: Sequence[Frame] = ()
-    deadline = asyncio.timeout(step.deadline_s)
     try:
         async with deadline:
             frames = _frames(frame, rule, items_of(walk, step, rule, frame))

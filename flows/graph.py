@@ -169,7 +169,8 @@ class _GraphBuilder:
         place = use.place(read.field_offsets[0])
         inner = self._tree.of_step.get(target)
         if inner is not None and inner.owner is not None:
-            hint = f"it is a step of the body of `{inner.owner.id}`: read nodes.{inner.owner.id}.output.results"
+            shown = "state" if inner.owner.kind == "loop" else "results"
+            hint = f"it is a step of the body of `{inner.owner.id}`: read nodes.{inner.owner.id}.output.{shown}"
             self._problems.error(place, "unknown_step", f"the step `{target}` cannot be seen from here", hint)
         elif inner is not None:
             self._problems.error(place, "unknown_step", f"the step `{target}` runs after this", None)

@@ -49,7 +49,10 @@ class StepReader:
         when = node.get("when")
         step.when = when.text if isinstance(when, ScalarNode) else None
         self._read_repetition(step)
-        step.retry = _retry({**_map(self._defaults.get("retry")), **_json_map(node.get("retry"))})
+        if step.is_control:
+            self._refuse_on_control(step)
+        else:
+            step.retry = _retry({**_map(self._defaults.get("retry")), **_json_map(node.get("retry"))})
         step.timeout_s = _seconds(_text(node.get("timeout")) or self._defaults.get("timeout"))
         step.deadline_s = _seconds(_text(node.get("deadline")))
         cache = _json_map(node.get("cache"))
@@ -64,6 +67,14 @@ class StepReader:
             if unused is not None:
                 self._problems.error(unused, "not_supported_yet", unsupported.message(f"`{name}`"), "remove it for now")
         return step
+
+    def _refuse_on_control(self, step: StepSpec) -> None:
+        """A step that only walks others is not tried again or cached: they are."""
+        for name in ("retry", "cache"):
+            key = step.node.key(name)
+            if key is not None:
+                message = f"a `{step.kind}` step takes no `{name}`"
+                self._problems.error(key, "not_allowed_here", message, "put it on the steps inside, which do the work")
 
     # type and with
 

@@ -1,6 +1,7 @@
 """One step of a block from start to stored outcome: reuse, `when`, what its type asks for, on_error, commit."""
 
 import asyncio
+import re
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -9,12 +10,13 @@ from bridge.json_types import JsonObject, JsonValue
 from flows.child_flow import child_outcome, child_output, child_plan, child_scope, outputs_of
 from flows.control import choose, is_wanted
 from flows.fanout import BODY_TYPE, fan_out
+from flows.looping import LOOP_TYPE, repeat
 from flows.plan import Block, Plan, PlanStep
 from flows.runs import StepRun
 from flows.step import run_step
 from flows.step_errors import Failure, failure_of, rule_for
 from flows.walk import Frame, Walk
-from nodes.errors import NodeError
+from nodes.errors import InvalidInputError, NodeError
 
 WhyCancelled = Callable[[], str | None]
 """The reason when the engine cancelled the step itself; None when the whole walk is being interrupted."""
@@ -33,6 +35,10 @@ class EndOfBlock(Protocol):
 
 
 WalkBlock = Callable[[Walk, Plan, Block, Frame, WhyCancelled], Coroutine[Any, Any, EndOfBlock]]
+Execute = Callable[[Frame, WhyCancelled], Coroutine[Any, Any, StepRun]]
+
+BLOCK_TYPES = frozenset({"flow", LOOP_TYPE})
+"""Steps that walk a block of their own; `foreach` fans it out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +87,20 @@ class StepWork:
 
     async def _perform(self) -> StepRun:
         if self.step.foreach is not None:
-            return await fan_out(self.walk, self.step, self.frame, self.step.foreach, self._item)
-        return await self._once(self.frame)
+            deadline = asyncio.timeout(self.step.deadline_s)
+            why = _also(self.why_cancelled, deadline)
+            rule = self.step.foreach
+            return await fan_out(
+                self.walk, self.step, self.frame, rule, lambda frame: self._item(frame, why), deadline=deadline
+            )
+        if self.step.type in BLOCK_TYPES:
+            return await self._within(self.step.deadline_s, "deadline", self._once, self.frame, self.why_cancelled)
+        return await self._once(self.frame, self.why_cancelled)
 
-    async def _item(self, frame: Frame) -> StepRun:
+    async def _item(self, frame: Frame, why: WhyCancelled) -> StepRun:
         """One item: a body walks its block; a step with the foreach modifier runs, stored under its own path."""
         if self.step.type == BODY_TYPE and self.step.body is not None:
-            return await self._body(self.step.body, frame)
+            return await self._within(self.step.timeout_s, "timeout", self._body, frame, why)
         stored = self.walk.reusable(frame.path, self.step)
         if stored is not None:
             return self._noted(stored)
@@ -97,17 +110,25 @@ class StepWork:
                 await self.walk.lease.ensure()
                 running = replace(self._outcome("running"), path=frame.path, started_at=self.walk.services.clock.now())
                 self.walk.recorder.note(running)
-            return await self._stored(await self._once(frame))
+            try:
+                outcome = await self._once(frame, why)
+            except asyncio.CancelledError:
+                if (reason := why()) is not None:
+                    self._noted(replace(self._outcome("cancelled", reason=reason), path=frame.path))
+                raise
+            return await self._stored(outcome)
 
         return await frame.caller.call(frame.path, frame.after, work)
 
-    async def _once(self, frame: Frame) -> StepRun:
+    async def _once(self, frame: Frame, why: WhyCancelled) -> StepRun:
         started = self.walk.services.clock.now()
         try:
             if self.step.type == "switch":
                 outcome = self._switch(frame)
             elif self.step.type == "flow":
-                outcome = await self._child(frame)
+                outcome = await self._within(self.step.timeout_s, "timeout", self._child, frame, why)
+            elif self.step.type == LOOP_TYPE:
+                outcome = await self._within(self.step.timeout_s, "timeout", self._loop, frame, why)
             else:
                 return await run_step(self.walk, self.step, frame)
         except NodeError as error:
@@ -118,12 +139,12 @@ class StepWork:
         shown, taken = choose(self.step, self.walk.services.expressions, frame.roots())
         return replace(self._outcome("succeeded"), attempts=1, output={"taken": shown}, taken=taken)
 
-    async def _child(self, frame: Frame) -> StepRun:
+    async def _child(self, frame: Frame, why: WhyCancelled) -> StepRun:
         plan = await child_plan(self.walk, self.plan, self.step)
         scope = child_scope(self.walk, plan, self.step, frame)
         inner = replace(frame, path=f"{frame.path}.", scope=scope, after=(), item_index=None)
-        end = await self.walk_block(self.walk, plan, plan.block, inner, self.why_cancelled)
-        self._raise_when_cancelled()
+        end = await self.walk_block(self.walk, plan, plan.block, inner, why)
+        _raise_when_cancelled(why)
         errors = [step.error for step in end.failures if step.error is not None]
         visible = scope.with_all(end.views, {}).everything()
         outputs, problems = outputs_of(self.walk, plan.outputs, visible, may_lack=bool(errors))
@@ -133,10 +154,16 @@ class StepWork:
             return outcome
         return replace(outcome, output=child_output(self.walk, outcome, outputs))
 
-    async def _body(self, body: Block, frame: Frame) -> StepRun:
+    async def _loop(self, frame: Frame, why: WhyCancelled) -> StepRun:
+        return await repeat(self.walk, self.step, frame, lambda inner: self._body(inner, why))
+
+    async def _body(self, frame: Frame, why: WhyCancelled) -> StepRun:
+        body = self.step.body
+        if body is None:
+            raise InvalidInputError(f"the {self.step.type} step has no `do`")
         inner = replace(frame, path=f"{frame.path}.")
-        end = await self.walk_block(self.walk, self.plan, body, inner, self.why_cancelled)
-        self._raise_when_cancelled()
+        end = await self.walk_block(self.walk, self.plan, body, inner, why)
+        _raise_when_cancelled(why)
         outcome = child_outcome(
             self.walk,
             self.step,
@@ -147,10 +174,23 @@ class StepWork:
         final = end.ended.get(body.final or body.steps[-1].id)
         return outcome if outcome.status != "succeeded" or final is None else replace(outcome, output=final.output)
 
-    def _raise_when_cancelled(self) -> None:
-        """An inner block that was stopped ends quietly; the step around it must not look finished."""
-        if self.why_cancelled() is not None:
-            raise asyncio.CancelledError
+    async def _within(self, limit_s: float | None, name: str, do: Execute, frame: Frame, why: WhyCancelled) -> StepRun:
+        """What is inside the step under a time limit; running steps are cancelled when it is over."""
+        limit = asyncio.timeout(limit_s)
+        try:
+            async with limit:
+                return await do(frame, _also(why, limit))
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            failure = Failure("timeout", f"not done within the {name} of {limit_s:g} s")
+            return replace(self._failed(failure, frame), cost_nano_usd=self._cost_below(frame.path))
+
+    def _cost_below(self, path: str) -> int | None:
+        """What the steps inside have cost, one level down: what they hold is in their own cost."""
+        inside = re.compile(re.escape(path) + r"(\[\d+\])?\.\w+")
+        costs = [one.cost_nano_usd for one_path, one in self.walk.steps.items() if inside.fullmatch(one_path)]
+        return None if any(cost is None for cost in costs) else sum(cost or 0 for cost in costs)
 
     def _adopt_inner(self) -> None:
         """Stored outcomes below a reused step belong to this walk's record too."""
@@ -221,3 +261,14 @@ class StepWork:
             reason=reason,
             fingerprint=self.step.fingerprint,
         )
+
+
+def _also(why: WhyCancelled, limit: asyncio.Timeout) -> WhyCancelled:
+    """The reason of `why`, else that the limit is over."""
+    return lambda: why() or ("timeout" if limit.expired() else None)
+
+
+def _raise_when_cancelled(why: WhyCancelled) -> None:
+    """An inner block that was stopped ends quietly; the step around it must not look finished."""
+    if why() is not None:
+        raise asyncio.CancelledError

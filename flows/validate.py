@@ -15,6 +15,7 @@ from flows.spec import FlowSpec
 from flows.spec_reader import read_spec
 from flows.validate_children import ChildReader
 from flows.validate_expressions import ExpressionChecker, compile_all
+from flows.validate_loops import check_loops
 from flows.validate_nodes import (
     ModelNames,
     check_body,
@@ -103,6 +104,7 @@ def _check_expressions(tree: ScopeTree, graph: Graph, uses: list[Use], problems:
     for use in uses:
         checker.check(use)
     check_skips(tree, graph, uses, problems)
+    check_loops(tree, uses, problems)
 
 
 def _warn_unused(spec: FlowSpec, uses: list[Use], problems: Diagnostics) -> None:

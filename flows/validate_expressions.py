@@ -81,6 +81,8 @@ class ExpressionChecker:
                 extra[name] = {"type": "integer"}
             elif name == "item":
                 extra[name] = self._own_item(use)
+            elif name == "state":
+                extra[name] = self._tree.state_schema(step)
         return extra
 
     def _own_item(self, use: Use) -> JsonObject:
@@ -144,7 +146,8 @@ class ExpressionChecker:
         if not use.is_sole:
             return frozenset()
         last = use.where.rsplit(".", 1)[-1]
-        if use.where in {"when", "retry.when", "with.where"} or (use.where.startswith("with.cases.") and last == "if"):
+        is_case = use.where.startswith("with.cases.") and last == "if"
+        if is_case or use.where in {"when", "retry.when", "with.where", "with.until"}:
             return frozenset({"boolean"})
         if use.where in {"foreach.items", "with.items"} and use.step is not None and use.step.foreach is not None:
             return frozenset({"array"})

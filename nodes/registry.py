@@ -19,6 +19,7 @@ BUILT_IN = (
     "nodes.foreach",
     "nodes.http",
     "nodes.llm",
+    "nodes.loop",
     "nodes.switch",
     "nodes.template",
     "nodes.transform",
