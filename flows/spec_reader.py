@@ -1,7 +1,7 @@
 """Reads a document into a FlowSpec, reporting every structural problem: keys, types, names, `with:` blocks."""
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from bridge.json_types import JsonObject, JsonValue
 from flows import unsupported
@@ -80,13 +80,13 @@ class _Reader:
         if not isinstance(node, MapNode) or not isinstance(value, Mapping):
             return
         usd = cast("JsonObject", value).get("usd")
-        on_exceed = cast("JsonObject", value).get("on_exceed", "stop")
+        on_exceed = cast('Literal["stop", "degrade", "ask"]', cast("JsonObject", value).get("on_exceed", "stop"))
         if on_exceed in unsupported.ON_EXCEED:
             at = node.get("on_exceed") or node
             what = f"`on_exceed: {on_exceed}`"
-            self._problems.error(at, "not_supported_yet", unsupported.message(what), "use `stop`")
+            self._problems.error(at, "not_supported_yet", unsupported.message(what), "use `stop` or `degrade`")
         if isinstance(usd, int | float):
-            self._spec.budget = BudgetRule(float(usd))
+            self._spec.budget = BudgetRule(float(usd), on_exceed)
 
     # blocks
 

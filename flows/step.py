@@ -13,6 +13,7 @@ from typing import Any, cast
 from bridge.call_record import CallContext, CallRecord
 from bridge.errors import BridgeError
 from bridge.json_types import JsonObject, JsonValue
+from flows.budgets import cheaper
 from flows.inputs import to_schema
 from flows.outcome_cache import cache_key
 from flows.plan import PlanStep
@@ -183,7 +184,7 @@ async def _attempt(
 def _context(
     walk: Walk, step: PlanStep, frame: Frame, *, attempt: int, re_ask: str | None, facts: StepFacts
 ) -> NodeContext:
-    run, services, recorder = walk.run, walk.services, walk.recorder
+    run, services, recorder, budget = walk.run, walk.services, walk.recorder, walk.plan.budget
     return NodeContext(
         models=services.models,
         call=CallContext(
@@ -203,6 +204,7 @@ def _context(
         attempt=attempt,
         re_ask=re_ask,
         facts=facts,
+        when_refused=cheaper if budget is not None and budget.on_exceed == "degrade" else None,
         on_token=(lambda text: recorder.token(frame.path, text)) if recorder.is_followed else None,
     )
 

@@ -9,7 +9,7 @@ NODE_TYPES = frozenset(
 TRIGGER_TYPES = frozenset({"webhook", "event", "run_completed"})
 SECTIONS = frozenset({"concurrency", "evaluations"})
 STEP_KEYS = frozenset({"experiment"})
-ON_EXCEED = frozenset({"degrade", "ask"})
+ON_EXCEED = frozenset({"ask"})
 
 
 def message(what: str) -> str:

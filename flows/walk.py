@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from bridge.json_types import JsonValue
+from flows.budgets import is_ceiling
 from flows.engine_services import EngineServices
 from flows.plan import Plan, PlanStep
 from flows.recorder import Recorder
@@ -80,13 +81,7 @@ class Walk:
 
     def is_budget_stop(self, outcome: StepRun) -> bool:
         """Did the step meet the run's ceiling, and does that end the run?"""
-        budget = self.plan.budget
-        return (
-            outcome.error is not None
-            and outcome.error.error_class == "budget"
-            and budget is not None
-            and budget.on_exceed == "stop"
-        )
+        return outcome.error is not None and outcome.error.error_class == "budget" and is_ceiling(self.plan.budget)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Protocol
 from bridge.call_record import CallContext, CallRecord
 from bridge.chat import ChatRequest
 from bridge.clock import Clock
-from bridge.errors import BridgeError
+from bridge.errors import BridgeError, BudgetExceededError, NoRouteError
 from bridge.json_types import JsonObject, JsonValue
 from bridge.result import ChatResult, ChatStream
 
@@ -73,6 +73,8 @@ class NodeContext:
     facts: StepFacts = field(default_factory=StepFacts)
     on_token: Callable[[str], None] | None = None
     """Told each piece of text while a model answers."""
+    when_refused: Callable[[ChatRequest, BudgetExceededError], ChatRequest | None] | None = None
+    """Asked what to send instead of a call that a budget refused; None, or no answer: the refusal stands."""
 
     async def chat(self, request: ChatRequest, *, is_shown: bool = True) -> ChatResult:
         """One bridge call on behalf of this step; its record is kept in `facts`, also when it fails.
@@ -86,13 +88,24 @@ class NodeContext:
             call = getattr(error, "call", None)
             if isinstance(call, CallRecord):
                 self.facts.calls.append(call)
-            raise
+            instead = self._instead(request, error)
+            if instead is None:
+                raise
+            try:
+                return await self.chat(instead, is_shown=is_shown)
+            except NoRouteError:  # nothing else can do it: what counts is the refusal
+                raise error from None
         self.facts.calls.append(result.record)
         return result
 
     def evaluate(self, expression: str, names: Mapping[str, JsonValue] | None = None) -> JsonValue:
         """Evaluate CEL in this step's scope, with `names` added. Raises ExpressionError."""
         return self.expressions.evaluate(expression, {**self.scope, **(names or {})})
+
+    def _instead(self, request: ChatRequest, error: BridgeError) -> ChatRequest | None:
+        if self.when_refused is None or not isinstance(error, BudgetExceededError):
+            return None
+        return self.when_refused(request, error)
 
     async def _answer(self, request: ChatRequest, *, is_shown: bool) -> ChatResult:
         if self.on_token is None or not is_shown:
