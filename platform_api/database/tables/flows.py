@@ -60,6 +60,7 @@ class RunRow(OrgScoped, Base):
         Index("ix_runs_org_id_id", "org_id", "id"),
         Index("ix_runs_flow_id_id", "flow_id", "id"),
         Index("ix_runs_status_lease_until", "status", "lease_until"),
+        Index("ix_runs_group_key_status", "group_key", "status"),
     )
 
     id: Mapped[UUID] = mapped_column(Id, primary_key=True)
@@ -85,6 +86,9 @@ class RunRow(OrgScoped, Base):
     idempotency_key: Mapped[str | None] = mapped_column(String(255))
     schedule_id: Mapped[UUID | None] = mapped_column(Id)
     slot: Mapped[datetime | None]
+    group_key: Mapped[str | None] = mapped_column(String(64))
+    group_limit: Mapped[int | None]
+    admitted_at: Mapped[datetime | None]
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
