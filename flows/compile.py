@@ -44,6 +44,7 @@ def assemble(tree: ScopeTree, graph: Graph, uses: Iterable[Use], children: Mappi
         on_failure=compiler.block(spec.on_failure, is_body=False).steps,
         finally_steps=compiler.block(spec.finally_steps, is_body=False).steps,
         budget=spec.budget,
+        concurrency=spec.concurrency,
         timeout_s=spec.timeout_s,
         fail_fast=spec.fail_fast,
         engine=spec.engine,

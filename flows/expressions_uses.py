@@ -12,6 +12,7 @@ from flows.plan import Position
 from flows.spec import FlowSpec, StepSpec
 from flows.yaml_nodes import ListNode, MapNode, ScalarNode, YamlNode, scalars_of
 
+CONCURRENCY_KEY = "concurrency.key"
 BASE_ROOTS = frozenset({"inputs", "nodes", "run", "tenant"})
 
 
@@ -25,7 +26,7 @@ class Use:
     where: str
     """The field, for people: `with.prompt`."""
     step: StepSpec | None
-    """None for the outputs of the flow."""
+    """None for the outputs of the flow and the key of its concurrency."""
     extra_names: frozenset[str] = frozenset()
     """Names beyond the roots that exist in this field: those of the node itself, `output` in retry.when."""
     is_per_item: bool = True
@@ -54,6 +55,9 @@ def uses_of(spec: FlowSpec, problems: Diagnostics) -> list[Use]:
         collector.step(step)
     if spec.outputs_node is not None:
         collector.fields(spec.outputs_node, "outputs", None)
+    concurrency = spec.root.get("concurrency")
+    if isinstance(concurrency, MapNode) and (key := concurrency.get("key")) is not None:
+        collector.fields(key, CONCURRENCY_KEY, None)
     return collector.uses
 
 

@@ -11,6 +11,7 @@ from bridge.json_types import JsonObject, JsonValue
 
 Join = Literal["all_succeeded", "none_failed", "all_done", "any_succeeded", "first"]
 Engine = Literal["auto", "inline", "prefect"]
+OnFull = Literal["queue", "reject", "cancel_oldest"]
 
 TRANSIENT: tuple[ErrorClass, ...] = ("rate_limit", "timeout", "unavailable")
 
@@ -140,6 +141,16 @@ class BudgetRule:
 
 
 @dataclass(frozen=True, slots=True)
+class ConcurrencyRule:
+    """How many runs with the same key may go on at once. Runs wait in the order they were entered."""
+
+    limit: int
+    key: JsonValue = None
+    """May hold expressions over `inputs` and `tenant`; without one all runs of the flow count together."""
+    on_full: OnFull = "queue"
+
+
+@dataclass(frozen=True, slots=True)
 class ScheduleRule:
     """A cron trigger of the flow; five fields, in the named time zone."""
 
@@ -165,6 +176,7 @@ class Plan:
     on_failure: tuple[PlanStep, ...] = ()
     finally_steps: tuple[PlanStep, ...] = ()
     budget: BudgetRule | None = None
+    concurrency: ConcurrencyRule | None = None
     timeout_s: float | None = None
     fail_fast: bool = False
     engine: Engine = "auto"

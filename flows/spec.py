@@ -5,7 +5,17 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from bridge.json_types import JsonObject, JsonValue
-from flows.plan import BudgetRule, CacheRule, Engine, ErrorRule, ForeachRule, Join, RetryRule, ScheduleRule
+from flows.plan import (
+    BudgetRule,
+    CacheRule,
+    ConcurrencyRule,
+    Engine,
+    ErrorRule,
+    ForeachRule,
+    Join,
+    RetryRule,
+    ScheduleRule,
+)
 from flows.yaml_nodes import MapNode, ScalarNode, YamlNode
 from nodes.node import Node
 
@@ -90,6 +100,7 @@ class FlowSpec:
     inputs: dict[str, ScalarNode] = field(default_factory=dict[str, ScalarNode])
     """Input names and their keys."""
     budget: BudgetRule | None = None
+    concurrency: ConcurrencyRule | None = None
     timeout_s: float | None = None
     engine: Engine = "auto"
     fail_fast: bool = False

@@ -9,7 +9,7 @@ from flows.diagnostics import Diagnostics
 from flows.durations import seconds
 from flows.inputs_reader import read_inputs
 from flows.language_schema import structure_schema
-from flows.plan import BudgetRule
+from flows.plan import BudgetRule, ConcurrencyRule, OnFull
 from flows.schedules import read_triggers
 from flows.schema_reader import SchemaReader
 from flows.spec import BlockSpec, FlowSpec, Section, StepSpec
@@ -63,6 +63,7 @@ class _Reader:
     def _read_rest(self) -> None:
         spec, root = self._spec, self._spec.root
         self._read_budget(root.get("budget"))
+        self._read_concurrency(self._value.get("concurrency"))
         spec.schedules = read_triggers(root.get("triggers"), spec.inputs_schema, self._problems)
         outputs = root.get("outputs")
         if isinstance(outputs, MapNode):
@@ -87,6 +88,11 @@ class _Reader:
             self._problems.error(at, "not_supported_yet", unsupported.message(what), "use `stop` or `degrade`")
         if isinstance(usd, int | float):
             self._spec.budget = BudgetRule(float(usd), on_exceed)
+
+    def _read_concurrency(self, value: JsonValue) -> None:
+        if isinstance(value, Mapping) and isinstance(limit := value.get("limit"), int):
+            on_full = cast("OnFull", value.get("on_full", "queue"))
+            self._spec.concurrency = ConcurrencyRule(limit, key=value.get("key"), on_full=on_full)
 
     # blocks
 

@@ -7,7 +7,7 @@ NODE_TYPES = frozenset(
     }
 )  # fmt: skip
 TRIGGER_TYPES = frozenset({"webhook", "event", "run_completed"})
-SECTIONS = frozenset({"concurrency", "evaluations"})
+SECTIONS = frozenset({"evaluations"})
 STEP_KEYS = frozenset({"experiment"})
 ON_EXCEED = frozenset({"ask"})
 

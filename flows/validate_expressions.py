@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from bridge.json_types import JsonObject
 from flows.block_scopes import BlockScope, ScopeTree
+from flows.concurrency import KEY_ROOTS
 from flows.diagnostics import Diagnostics
 from flows.errors import ExpressionSyntaxError, Finding
 from flows.expressions_compiled import ROOTS, compile_expression, plain_chain
@@ -11,7 +12,7 @@ from flows.expressions_facts import Read
 from flows.expressions_functions import CEL_FUNCTIONS, FUNCTION_DOCS
 from flows.expressions_schemas import Miss, follow, is_nullable, kinds_of
 from flows.expressions_types import TypedResult
-from flows.expressions_uses import BASE_ROOTS, Use
+from flows.expressions_uses import BASE_ROOTS, CONCURRENCY_KEY, Use
 from flows.node_schemas import config_schema, schema_at
 from flows.suggestions import did_you_mean
 
@@ -99,6 +100,10 @@ class ExpressionChecker:
         if read.root == "secrets":
             message = "`secrets` is part of the language, but this release cannot execute it yet"
             self._problems.error(use.place(read.offset), "not_supported_yet", message)
+            return read.offset
+        if use.where == CONCURRENCY_KEY and read.root not in KEY_ROOTS:
+            message = f"`{read.root}` cannot be read here: the key is evaluated before the run begins"
+            self._problems.error(use.place(read.offset), "not_allowed_here", message, "read `inputs` or `tenant`")
             return read.offset
         if read.root not in roots:
             message = _SPECIAL.get(read.root, f"`{read.root}` does not exist here")

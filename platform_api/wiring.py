@@ -273,7 +273,7 @@ def _joined(
     flows = FlowServices(
         compiler=compiler,
         dispatcher=dispatcher,
-        entrance=RunEntrance(compiler, dispatcher, clock, new_id),
+        entrance=RunEntrance(compiler, dispatcher, engine.expressions, clock, new_id),
         store=store,
         events=events,
         schedules=SchedulePublisher(database, prefect if is_durable else None),

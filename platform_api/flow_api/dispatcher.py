@@ -19,6 +19,7 @@ from nodes.errors import NodeError
 from platform_api.database.session import Database
 from platform_api.database.tables.flows import RunRow
 from platform_api.flow_api.plans import FlowCompiler
+from platform_api.flow_api.run_groups import RunGroups
 from platform_api.flow_api.run_repository import RunRepository
 
 log = logging.getLogger(__name__)
@@ -139,6 +140,8 @@ class RunDispatcher:
                 return run
             if run_id not in self._walks:
                 await asyncio.sleep(min(POLL_S, left_s))
+                if run.status == "queued" and self._sweeper is None:
+                    await self.admit()
 
     def cancel(self, run_id: str) -> bool:
         """Stop a run that is walked here without waiting for its next look at the database."""
@@ -177,19 +180,38 @@ class RunDispatcher:
         await self._take_over(left)
         return len(left)
 
+    async def admit(self) -> int:
+        """Start runs that waited for room in their group and have it now; how many there were."""
+        if self._is_draining:
+            return 0
+        async with self._sessions.read() as db:
+            groups = await RunGroups(db).full_groups()
+        n_admitted = 0
+        for flow_id, key in groups:
+            async with self._sessions() as db:
+                admitted = await RunGroups(db).admit(flow_id, key, now=self._clock.now())
+            for row in admitted:
+                await self._begin(row)
+            n_admitted += len(admitted)
+        return n_admitted
+
     async def _take_over(self, left: Sequence[RunRow]) -> None:
         for row in left:
-            run_id = str(row.id)
-            log.info("run_taken_over", extra={"run_id": run_id, "lane": row.lane, "epoch": row.epoch})
-            if row.lane == "inline" or self.durable is None:
-                self.start(run_id)
-            elif self.durable.is_ready:
-                await self.hand_over(run_id, row.org_id, epoch=row.epoch)
+            log.info("run_taken_over", extra={"run_id": str(row.id), "lane": row.lane, "epoch": row.epoch})
+            await self._begin(row)
+
+    async def _begin(self, row: RunRow) -> None:
+        """Have a run walked; one of the durable lane waits for Prefect, and the sweep comes again."""
+        if row.lane == "inline" or self.durable is None:
+            self.start(str(row.id))
+        elif self.durable.is_ready:
+            await self.hand_over(str(row.id), row.org_id, epoch=row.epoch)
 
     async def _sweep_for_ever(self) -> None:
         while True:
             try:
                 await self.sweep()
+                await self.admit()
             except Exception:  # a database or Prefect that is away must not end the sweeping
                 log.warning("run_sweep_failed", exc_info=True)
             await asyncio.sleep(SWEEP_EVERY_S)
@@ -228,3 +250,5 @@ class RunDispatcher:
         ended = await self._walker.execute(plan, run, owner)
         if ended.status in FINAL_RUN:
             self.on_end(ended)
+        if plan.concurrency is not None:
+            await self.admit()

@@ -58,7 +58,8 @@ class SqlRunLoader:
             )
             is_running = await RunRepository(db).is_slot_running(schedule_id)
         if made is not None:
-            return None if made.status in FINAL_RUN else str(made.id)
+            waits_for_room = made.group_key is not None and made.admitted_at is None
+            return None if made.status in FINAL_RUN or waits_for_room else str(made.id)
         if schedule is None or schedule.is_paused or (schedule.overlap == "skip" and is_running):
             log.info("schedule_slot_skipped", extra={"schedule_id": birth.schedule_id, "is_running": is_running})
             return None
@@ -74,7 +75,8 @@ class SqlRunLoader:
             prefect_run_id=birth.prefect_run_id,
         )
         try:
-            return (await self._entrance.enter(sessions, order, lane="prefect")).run_id
+            entered = await self._entrance.enter(sessions, order, lane="prefect")
         except ApiError as error:  # nothing published, inputs that fit no more: said once, the schedule goes on
             log.warning("schedule_slot_refused", extra={"schedule_id": birth.schedule_id, "problem": error.detail})
             return None
+        return entered.run_id if entered.is_admitted else None

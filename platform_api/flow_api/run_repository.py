@@ -100,7 +100,11 @@ class RunRepository:
             RunRow.lane == "prefect", RunRow.prefect_run_id.is_not(None), RunRow.epoch == 0
         )  # a run that was walked before and given back has an epoch
         is_forgotten = and_(
-            RunRow.owner.is_(None), RunRow.status == "queued", RunRow.created_at <= before, not_(is_in_prefects_queue)
+            RunRow.owner.is_(None),
+            RunRow.status == "queued",
+            RunRow.created_at <= before,
+            not_(is_in_prefects_queue),
+            or_(RunRow.group_key.is_(None), RunRow.admitted_at.is_not(None), RunRow.is_cancel_requested),
         )
         query = (
             select(RunRow)

@@ -1,16 +1,20 @@
 """Entering runs: which version, which inputs, which lane; one run for one idempotency key or schedule slot."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bridge.clock import Clock
 from bridge.identifiers import NewId
 from bridge.money import Usd
+from flows.concurrency import Group, group_of
+from flows.engine_services import FlowExpressions
 from flows.errors import InvalidInputsError
 from flows.inputs import check_inputs
 from flows.plan import Engine, Plan
@@ -18,11 +22,14 @@ from flows.runs import Lane
 from nodes.errors import NodeError
 from platform_api.budgets.service import set_run_budget
 from platform_api.database.session import SessionSource
+from platform_api.database.tables.flows import RunRow
+from platform_api.database.tables.identity import OrganizationRow
 from platform_api.database.upserts import storable
 from platform_api.errors import ConflictError, FieldProblem, InvalidError, NotFoundError
 from platform_api.flow_api import service
 from platform_api.flow_api.dispatcher import RunDispatcher
 from platform_api.flow_api.plans import FlowCompiler
+from platform_api.flow_api.run_groups import Place, RunGroups
 from platform_api.flow_api.run_repository import RunRepository
 
 log = logging.getLogger(__name__)
@@ -48,18 +55,28 @@ class RunOrder:
 
 @dataclass(frozen=True, slots=True)
 class Entered:
-    """A run in the database; `is_new` is False when the order's key had one already."""
+    """A run in the database. `is_new` is False when the order's key had one already."""
 
     run_id: str
     lane: Lane
     is_new: bool
+    is_admitted: bool = True
+    """False: its group is full, and the dispatcher starts it when there is room."""
 
 
 class RunEntrance:
     """Turns orders into rows and hands them to whoever walks them."""
 
-    def __init__(self, compiler: FlowCompiler, dispatcher: RunDispatcher, clock: Clock, new_id: NewId) -> None:
+    def __init__(
+        self,
+        compiler: FlowCompiler,
+        dispatcher: RunDispatcher,
+        expressions: FlowExpressions,
+        clock: Clock,
+        new_id: NewId,
+    ) -> None:
         self._compiler = compiler
+        self._expressions = expressions
         self._dispatcher = dispatcher
         self._clock = clock
         self._new_id = new_id
@@ -69,13 +86,16 @@ class RunEntrance:
 
         Raises:
             NotFoundError: No such flow or version.
-            ConflictError: Nothing is published (not_published), or Prefect is asked for and off (durable_lane_off).
+            ConflictError: Nothing is published (not_published), Prefect is asked for and off (durable_lane_off), or
+                as many runs go on as the flow allows (concurrency_full).
             InvalidError: Inputs that do not fit; every problem with its pointer.
         """
         entered = await self.enter(sessions, order)
-        if entered.is_new and entered.lane == "prefect":
+        if not entered.is_new or not entered.is_admitted:
+            return entered
+        if entered.lane == "prefect":
             await self._hand_over(entered.run_id, order.org_id)
-        elif entered.is_new:
+        else:
             self._dispatcher.start(entered.run_id)
         return entered
 
@@ -95,6 +115,7 @@ class RunEntrance:
             version = service.runnable_version(flow, order.version)
         plan = await self._plan(order, version)
         inputs = _checked_inputs(plan, order.inputs)
+        group = await self._group(sessions, order, plan, inputs)
         lane = lane or self._lane(order.engine or plan.engine)
         run_id = self._new_id()
         record: dict[str, Any] = {
@@ -122,18 +143,46 @@ class RunEntrance:
             "idempotency_key": order.idempotency_key,
             "schedule_id": order.schedule_id,
             "slot": order.slot,
+            "group_key": group.key if group is not None else None,
+            "group_limit": group.limit if group is not None else None,
+            "admitted_at": None,
             "created_at": self._clock.now(),
             "started_at": None,
             "finished_at": None,
         }
+        place = Place(is_admitted=True)
         async with sessions() as db:
+            if group is not None:
+                place = await RunGroups(db).place(flow.id, group, now=record["created_at"])
+                record["admitted_at"] = record["created_at"] if place.is_admitted else None
+            if not place.is_admitted:
+                record["prefect_run_id"] = None  # whoever admits it asks Prefect anew
             is_new = await self._insert(db, record, plan)
+        await self._stop(place.victims)
         if not is_new:
             known = await self._known(sessions, order)
             if known is None:
                 raise ConflictError("a run of this schedule slot exists already", code="slot_taken")
             return known
-        return Entered(run_id, lane, is_new=True)
+        return Entered(run_id, lane, is_new=True, is_admitted=place.is_admitted)
+
+    async def _group(
+        self, sessions: SessionSource, order: RunOrder, plan: Plan, inputs: dict[str, Any]
+    ) -> Group | None:
+        if plan.concurrency is None:
+            return None
+        async with sessions.read() as db:
+            slug = await db.scalar(select(OrganizationRow.slug).where(OrganizationRow.id == order.org_id))
+        try:
+            return group_of(plan, str(order.org_id), slug or str(order.org_id), inputs, self._expressions)
+        except NodeError as error:
+            raise InvalidError(f"concurrency.key cannot be evaluated: {error}", code="invalid_inputs") from error
+
+    async def _stop(self, victims: Sequence[RunRow]) -> None:
+        """Hurry the stop of runs that had to go; their rows say so already."""
+        for row in victims:
+            if not self._dispatcher.cancel(str(row.id)):
+                await self._dispatcher.cancel_elsewhere(row)
 
     async def _known(self, sessions: SessionSource, order: RunOrder) -> Entered | None:
         """The run that the order's key has already."""
