@@ -82,6 +82,8 @@ class BlockWalk:
                     self._settle(self._steps[step_id], self._running.pop(step_id).result())
         except BaseException:
             await self._abandon()
+            if (reason := self._why_cancelled()) is not None:
+                self._end_all(reason)
             raise
         undecided = [step_id for step_id in self._steps if step_id not in self._ends]
         if undecided:
@@ -195,6 +197,14 @@ class BlockWalk:
                 cancelled.append(step)
         for step in cancelled:
             self._end_unstarted(step, "cancelled", self._stop)
+
+    def _end_all(self, reason: str) -> None:
+        """After the step around this block was cancelled: nothing is left pending in the record."""
+        self._stop = self._stop or reason
+        self._end_pending()
+        for step_id, task in self._running.items():
+            if not task.cancelled() and task.exception() is None:
+                self._end(self._steps[step_id], task.result())
 
     async def _abandon(self) -> None:
         tasks = list(self._running.values())

@@ -11,6 +11,7 @@ from flows.inputs import check_inputs
 from flows.plan import Plan, PlanStep
 from flows.runs import StepError, StepRun
 from flows.scopes import Scope
+from flows.step_errors import with_place
 from flows.walk import Frame, Walk
 from nodes.errors import InvalidInputError, NodeError
 
@@ -37,18 +38,20 @@ def child_scope(walk: Walk, plan: Plan, step: PlanStep, frame: Frame) -> Scope:
 
 
 def outputs_of(
-    walk: Walk, outputs: JsonObject, scope: Mapping[str, JsonValue], *, may_lack: bool
+    walk: Walk, plan: Plan, scope: Mapping[str, JsonValue], *, may_lack: bool
 ) -> tuple[JsonObject, tuple[StepError, ...]]:
     """The outputs of a flow and what kept some from being computed; those are null. With `may_lack` that is fine."""
     values: dict[str, JsonValue] = {}
     problems: list[StepError] = []
-    for name, expression in outputs.items():
+    for name, expression in plan.outputs.items():
         try:
-            values[name] = walk.services.expressions.render(expression, scope)
+            values[name] = walk.services.expressions.render(expression, scope, plan.output_places)
         except NodeError as error:
             values[name] = None
             if not may_lack:
-                problems.append(StepError("validation", f"outputs.{name}: {error}", node="", path=f"outputs.{name}"))
+                problems.append(
+                    StepError("validation", f"outputs.{name}: {with_place(error)}", node="", path=f"outputs.{name}")
+                )
     return values, tuple(problems)
 
 

@@ -40,6 +40,7 @@ def assemble(tree: ScopeTree, graph: Graph, uses: Iterable[Use], children: Mappi
         block=compiler.block(spec.block, is_body=False),
         outputs=spec.outputs,
         inputs_schema=spec.inputs_schema,
+        output_places=compiler.output_places,
         description=spec.description,
         on_failure=compiler.block(spec.on_failure, is_body=False).steps,
         finally_steps=compiler.block(spec.finally_steps, is_body=False).steps,
@@ -58,10 +59,10 @@ class _Compiler:
         self._file = file
         self._graph = graph
         self._places: dict[str, dict[str, Position]] = {}
+        self.output_places: dict[str, Position] = {}
         for use in uses:
-            if use.step is not None:
-                place = replace(use.start, file=file)
-                self._places.setdefault(use.step.id, {}).setdefault(use.text.strip(), place)
+            places = self.output_places if use.step is None else self._places.setdefault(use.step.id, {})
+            places.setdefault(use.text.strip(), replace(use.start, file=file))
 
     def block(self, block: BlockSpec, *, is_body: bool) -> Block:
         steps = tuple(self._step(block.steps[name]) for name in block.order)

@@ -1,6 +1,7 @@
-"""Control steps that decide instead of working: `switch`."""
+"""Expressions of a step, evaluated where it stands; and what a `switch` takes."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from bridge.json_types import JsonValue
 from flows.engine_services import FlowExpressions
@@ -52,6 +53,18 @@ def evaluate_at(
         if place is None or error.line:
             raise
         raise ExpressionError(str(error), expression=error.expression, line=place.line, column=place.column) from error
+
+
+@dataclass(frozen=True, slots=True)
+class StepExpressions:
+    """Expressions as the node of one step evaluates them: errors carry their places in the document."""
+
+    step: PlanStep
+    expressions: FlowExpressions
+
+    def evaluate(self, expression: str, scope: Mapping[str, JsonValue]) -> JsonValue:
+        """The value. Raises ExpressionError."""
+        return evaluate_at(self.step, self.expressions, expression, scope)
 
 
 def _taken(names: JsonValue) -> tuple[JsonValue, tuple[str, ...]]:

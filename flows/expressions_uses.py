@@ -77,7 +77,7 @@ class _Collector:
         self._repetition(step)
         for entry in _entries(node.get("on_error")):
             if isinstance(entry, MapNode) and (default := entry.get("default")) is not None:
-                self.fields(default, "on_error.default", step)
+                self.fields(default, "on_error.default", step, is_per_item=False)
         self._config(step)
 
     def fields(self, node: YamlNode, where: str, step: StepSpec | None, *, is_per_item: bool = True) -> None:

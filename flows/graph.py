@@ -101,7 +101,7 @@ class _GraphBuilder:
         if scope.before is not None and step.needs:
             message = f"steps of `{step.section}` run in the order they stand; `needs` is not allowed"
             self._problems.error(step.node.key("needs") or step.key, "not_allowed_here", message)
-        for use in step.needs:
+        for use in step.needs if scope.before is None else ():
             if self._is_in_block(scope, use, step, "needs"):
                 self._graph.add(step.id, Edge(use.name, "needs", is_coalesced=False, why=f"needs ({_at(use)})"))
         for use in step.chooses:

@@ -172,6 +172,8 @@ class Plan:
     outputs: JsonObject
     inputs_schema: JsonObject
     """JSON Schema (object) of the inputs, defaults included."""
+    output_places: dict[str, Position] = field(default_factory=dict[str, Position])
+    """Where each expression text of the outputs stands."""
     description: str = ""
     on_failure: tuple[PlanStep, ...] = ()
     finally_steps: tuple[PlanStep, ...] = ()

@@ -14,6 +14,7 @@ from bridge.call_record import CallContext, CallRecord
 from bridge.errors import BridgeError
 from bridge.json_types import JsonObject, JsonValue
 from flows.budgets import cheaper
+from flows.control import StepExpressions
 from flows.inputs import to_schema
 from flows.outcome_cache import cache_key
 from flows.plan import PlanStep
@@ -198,7 +199,7 @@ def _context(
         ),
         clock=services.clock,
         run_started_at=run.started_at or run.created_at,
-        expressions=services.expressions,
+        expressions=StepExpressions(step, services.expressions),
         scope=frame.roots(),
         http=services.http,
         attempt=attempt,

@@ -38,7 +38,7 @@ class Failure:
 def failure_of(error: Exception, path: str) -> Failure:
     """The failure `error` stands for. What nobody foresaw is `internal` and logged here, once, with its traceback."""
     if isinstance(error, NodeError | ProviderError):
-        return Failure(error.error_class, _with_place(error), error.retry_after_s)
+        return Failure(error.error_class, with_place(error), error.retry_after_s)
     if isinstance(error, BridgeError):
         return Failure(error.error_class, str(error))
     if isinstance(error, ValidationError):
@@ -49,7 +49,8 @@ def failure_of(error: Exception, path: str) -> Failure:
     return Failure("internal", f"{type(error).__name__}: {error}")
 
 
-def _with_place(error: NodeError | ProviderError) -> str:
+def with_place(error: NodeError | ProviderError) -> str:
+    """What happened, and for an expression where it stands in the document."""
     if isinstance(error, ExpressionError) and error.line:
         return f"{error} (line {error.line}, column {error.column})"
     return str(error)

@@ -1,9 +1,11 @@
 """One step of a block from start to stored outcome: reuse, `when`, what its type asks for, on_error, commit."""
 
 import asyncio
+import logging
 import re
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, Protocol
 
 from bridge.json_types import JsonObject, JsonValue
@@ -17,6 +19,8 @@ from flows.step import run_step
 from flows.step_errors import Failure, failure_of, rule_for
 from flows.walk import Frame, Walk
 from nodes.errors import InvalidInputError, NodeError
+
+log = logging.getLogger(__name__)
 
 WhyCancelled = Callable[[], str | None]
 """The reason when the engine cancelled the step itself; None when the whole walk is being interrupted."""
@@ -76,14 +80,19 @@ class StepWork:
         try:
             outcome = await self._perform()
         except asyncio.CancelledError:
-            return replace(self._cancelled_or_raise(), started_at=started, finished_at=self.walk.services.clock.now())
+            return self._cancelled_or_raise(started)
         return await self._kept(outcome)
 
-    def _cancelled_or_raise(self) -> StepRun:
+    def _cancelled_or_raise(self, started_at: datetime | None = None) -> StepRun:
         reason = self.why_cancelled()
         if reason is None:
             raise asyncio.CancelledError
-        return self._noted(self._outcome("cancelled", reason=reason))
+        return self._noted_cancelled(reason, self.frame.path, started_at)
+
+    def _noted_cancelled(self, reason: str, path: str, started_at: datetime | None) -> StepRun:
+        finished_at = self.walk.services.clock.now() if started_at is not None else None
+        cancelled = replace(self._outcome("cancelled", reason=reason), path=path)
+        return self._noted(replace(cancelled, started_at=started_at, finished_at=finished_at))
 
     async def _perform(self) -> StepRun:
         if self.step.foreach is not None:
@@ -106,15 +115,16 @@ class StepWork:
             return self._noted(stored)
 
         async def work() -> StepRun:
+            started = self.walk.services.clock.now()
             if not self.step.is_replayable:
                 await self.walk.lease.ensure()
-                running = replace(self._outcome("running"), path=frame.path, started_at=self.walk.services.clock.now())
+                running = replace(self._outcome("running"), path=frame.path, started_at=started)
                 self.walk.recorder.note(running)
             try:
                 outcome = await self._once(frame, why)
             except asyncio.CancelledError:
                 if (reason := why()) is not None:
-                    self._noted(replace(self._outcome("cancelled", reason=reason), path=frame.path))
+                    self._noted_cancelled(reason, frame.path, started)
                 raise
             return await self._stored(outcome)
 
@@ -147,7 +157,7 @@ class StepWork:
         _raise_when_cancelled(why)
         errors = [step.error for step in end.failures if step.error is not None]
         visible = scope.with_all(end.views, {}).everything()
-        outputs, problems = outputs_of(self.walk, plan.outputs, visible, may_lack=bool(errors))
+        outputs, problems = outputs_of(self.walk, plan, visible, may_lack=bool(errors))
         ended = list(end.ended.values())
         outcome = child_outcome(self.walk, self.step, frame, ended, [*errors, *problems])
         if outcome.status != "succeeded":
@@ -235,8 +245,17 @@ class StepWork:
         if rule.action == "goto":
             return replace(outcome, is_error_handled=True, taken=(rule.goto,) if rule.goto else ())
         if rule.action == "default":
-            return replace(outcome, is_error_handled=True, output=self._default(rule.default))
+            return self._with_default(outcome, rule.default)
         return replace(outcome, is_error_handled=True)
+
+    def _with_default(self, outcome: StepRun, default: JsonValue) -> StepRun:
+        """The failure with its default as the output; unhandled when the default cannot be had."""
+        try:
+            value = self.walk.services.expressions.render(default, self.frame.roots(), self.step.places)
+        except NodeError:
+            log.info("step.default_not_evaluated", exc_info=True, extra={"path": outcome.path})
+            return outcome
+        return replace(outcome, is_error_handled=True, output=self._default(value))
 
     def _default(self, value: JsonValue) -> JsonValue:
         """The whole output of a step whose error took a default; fields it does not name are null."""

@@ -111,9 +111,7 @@ class Walker:
         status: RunStatus = "failed" if errors else "succeeded"
         if end.stop_reason == CANCELLED:
             status = "cancelled"
-        outputs, problems = outputs_of(
-            self._walk, self._plan.outputs, self._scope.everything(), may_lack=status != "succeeded"
-        )
+        outputs, problems = outputs_of(self._walk, self._plan, self._scope.everything(), may_lack=status != "succeeded")
         if problems:
             status, errors = "failed", problems
         return replace(
