@@ -7,13 +7,14 @@ from hypothesis import strategies as st
 
 from flows.validate import check
 from nodes.node import ModelUse
+from tests.support.conformance import cases
 
 ROOT = Path(__file__).parents[2]
 SOURCES = [
     path.read_text(encoding="utf-8")
-    for folder in ("examples", "tests/contract/broken_flows", "tests/conformance")
+    for folder in ("examples", "tests/contract/broken_flows")
     for path in sorted((ROOT / folder).glob("*.yaml"))
-]
+] + [case.text for case in cases()]
 JUNK = (
     *("[]", "{}", "null", "5", "1.5", '""', "true", "[1, [2]]", "{a: {b: 1}}", "*a", "&a 1", "!!str x", "{do: {}}"),
     *('"${{"', '"${{ nodes.x }}"', '"${{ nodes }}"', '"${{ coalesce() }}"', '"${{ now().x }}"', '"${{ has(inputs) }}"'),

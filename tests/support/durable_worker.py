@@ -16,17 +16,15 @@ from typing import TYPE_CHECKING, Any
 from bridge.call_record import CallContext
 from bridge.chat import ChatRequest
 from bridge.clock import SystemClock
-from bridge.json_types import JsonObject
 from flows.engine_services import EngineLimits, EngineServices
 from flows.expressions import CelExpressions
-from flows.plan import Block, Dependency, ErrorRule, ForeachRule, Plan, RetryRule
+from flows.plan import Plan
 from flows.prefect_server import prepare_process
 from flows.run_memory import MemoryEventBus, MemoryRunStore
 from flows.runs import Run, RunEvent, RunOwner, StepRun
 from nodes.context import ChatResult
 from nodes.node import node_types
-from tests.support.conformance import cases
-from tests.support.engine import ScriptedModels, a_plan, a_step, paid, probe, reads
+from tests.support.engine import ScriptedModels, a_plan, paid, probe, reads
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -52,35 +50,6 @@ PLANS: dict[str, Plan] = {
             outputs={"text": "${{ nodes.last.output.value }}"},
         ),
         a_plan(
-            probe("bad", with_={"fails": -1}, on_error=(ErrorRule("continue"),)),
-            probe("retried", with_={"fails": 1}, retry=RetryRule(attempts=2, base_s=0.01)),
-            probe("after", "bad", "retried"),
-            flow="continued",
-        ),
-        a_plan(probe("bad", with_={"fails": -1}), probe("next", "bad"), probe("other"), flow="failing"),
-        a_plan(
-            a_step(
-                "each",
-                "foreach",
-                foreach=ForeachRule([1, 2, 3], max_parallel=2),
-                body=Block((probe("up", with_={"value": "${{ item * 2 }}"}),), final="up"),
-            ),
-            flow="fan",
-            outputs={"all": "${{ nodes.each.output.results.map(r, r.value) }}"},
-        ),
-        a_plan(
-            a_step("way", "switch", with_={"cases": [{"if": "${{ true }}", "then": "left"}], "default": "right"}),
-            probe("left", depends_on=[Dependency("way", "switch")]),
-            probe("right", depends_on=[Dependency("way", "switch")]),
-            flow="switching",
-        ),
-        a_plan(
-            probe("fast"),
-            probe("slow", with_={"sleep_s": 20}),
-            probe("won", "fast", "slow", join="first"),
-            flow="first",
-        ),
-        a_plan(
             paid("a", with_={"prompt": "a"}),
             paid("b", "a", with_={"prompt": "b"}),
             paid("slow", "b", with_={"prompt": "slow"}),
@@ -91,10 +60,6 @@ PLANS: dict[str, Plan] = {
         ),
     )
 }
-INPUTS: dict[str, JsonObject] = {}
-for case in cases():
-    PLANS[case.plan.flow], INPUTS[case.plan.flow] = case.plan, case.inputs
-BOTH_LANES = (*INPUTS, "chain", "continued", "failing", "fan", "switching", "first")
 
 
 class FileRunStore:
