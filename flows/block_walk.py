@@ -159,13 +159,16 @@ class BlockWalk:
         self._wake.set()
 
     def _settle(self, step: PlanStep, outcome: StepRun) -> None:
-        self._end(step, outcome)
-        if outcome.status == "failed" and not outcome.is_error_handled:
-            self._failures.append(outcome)
+        self._record(step, outcome)
         reason = self._walk.stop_reason(outcome)
         if reason is not None:
             self.stop(reason)
         self._consider(deque(self._dependents.get(step.id, ())))
+
+    def _record(self, step: PlanStep, outcome: StepRun) -> None:
+        self._end(step, outcome)
+        if outcome.status == "failed" and not outcome.is_error_handled:
+            self._failures.append(outcome)
 
     def _end(self, step: PlanStep, outcome: StepRun) -> None:
         self._ends[step.id] = outcome
@@ -173,8 +176,14 @@ class BlockWalk:
         self._walk.steps[outcome.path] = outcome
 
     def _end_unstarted(self, step: PlanStep, status: Literal["skipped", "cancelled"], reason: str | None) -> None:
+        path = f"{self._prefix}{step.id}"
+        stored = self._walk.reusable(path, step) if status == "cancelled" else None
+        if stored is not None:  # it ended in an earlier walk
+            self._walk.adopt(path)
+            self._record(step, stored)
+            return
         outcome = StepRun(
-            path=f"{self._prefix}{step.id}",
+            path=path,
             step=step.id,
             type=step.type,
             status=status,

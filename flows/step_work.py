@@ -60,7 +60,7 @@ class StepWork:
         """The outcome, stored where it must be. Raises StaleOwnerError; CancelledError when interrupted."""
         stored = self.walk.reusable(self.frame.path, self.step)
         if stored is not None:
-            self._adopt_inner()
+            self.walk.adopt(self.frame.path)
             return stored
         try:
             if not is_wanted(self.step, self.walk.services.expressions, self.frame.roots()):
@@ -201,13 +201,6 @@ class StepWork:
         inside = re.compile(re.escape(path) + r"(\[\d+\])?\.\w+")
         costs = [one.cost_nano_usd for one_path, one in self.walk.steps.items() if inside.fullmatch(one_path)]
         return None if any(cost is None for cost in costs) else sum(cost or 0 for cost in costs)
-
-    def _adopt_inner(self) -> None:
-        """Stored outcomes below a reused step belong to this walk's record too."""
-        path = self.frame.path
-        for stored_path, stored in self.walk.stored.items():
-            if stored_path.startswith((f"{path}[", f"{path}.")):
-                self.walk.steps.setdefault(stored_path, stored)
 
     async def _kept(self, outcome: StepRun) -> StepRun:
         return await self._stored(self._handled(outcome))

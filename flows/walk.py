@@ -71,6 +71,12 @@ class Walk:
             return None
         return stored
 
+    def adopt(self, path: str) -> None:
+        """Make the stored outcomes inside a reused step part of this walk's record."""
+        for stored_path, stored in self.stored.items():
+            if stored_path.startswith((f"{path}[", f"{path}.")):
+                self.steps.setdefault(stored_path, stored)
+
     def stop_reason(self, outcome: StepRun) -> str | None:
         """Why the whole block stops after this outcome; None when the others go on."""
         if outcome.status != "failed" or outcome.is_error_handled:

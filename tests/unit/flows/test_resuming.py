@@ -43,6 +43,16 @@ async def test_finished_steps_are_not_run_again_and_their_outputs_and_costs_coun
     assert engine.models.prompts == ["two"]
 
 
+async def test_a_run_that_is_cancelled_before_it_goes_on_keeps_what_had_ended() -> None:
+    engine = Engine()
+    await stored_before(engine, [done("a", {"text": "kept"}, cost_nano_usd=5)], is_cancel_requested=True)
+
+    run = await engine.walk(a_plan(paid("a", with_={"prompt": "one"}), paid("b", "a", with_={"prompt": "two"})))
+
+    assert (run.status, run.cost_nano_usd, engine.models.prompts) == ("cancelled", 5, [])
+    assert await engine.statuses() == {"a": "succeeded", "b": "cancelled:cancelled"}
+
+
 async def test_a_step_that_was_running_runs_again() -> None:
     engine = Engine()
     await stored_before(engine, [done("a", None, status="running")])
