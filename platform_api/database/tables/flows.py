@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, Integer, String, Text, UniqueConstraint
+from sqlalchemy import Double, ForeignKey, Index, Integer, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from platform_api.database.columns import Id, JsonDocument, NanoUsd
@@ -61,6 +61,7 @@ class RunRow(OrgScoped, Base):
         Index("ix_runs_flow_id_id", "flow_id", "id"),
         Index("ix_runs_status_lease_until", "status", "lease_until"),
         Index("ix_runs_group_key_status", "group_key", "status"),
+        Index("ix_runs_status_wake_at", "status", "wake_at"),
     )
 
     id: Mapped[UUID] = mapped_column(Id, primary_key=True)
@@ -89,6 +90,9 @@ class RunRow(OrgScoped, Base):
     group_key: Mapped[str | None] = mapped_column(String(64))
     group_limit: Mapped[int | None]
     admitted_at: Mapped[datetime | None]
+    wake_at: Mapped[datetime | None]
+    waiting_since: Mapped[datetime | None]
+    waited_s: Mapped[float] = mapped_column(Double, default=0.0, server_default="0")
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
