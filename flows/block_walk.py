@@ -28,6 +28,8 @@ class BlockEnd:
     views: Mapping[str, JsonValue]
     failures: tuple[StepRun, ...]
     stop_reason: str | None
+    is_waiting: bool = False
+    """A step waits, and what depends on it has not been decided."""
 
     def cancelled(self) -> StepRun | None:
         """A step that was cancelled, if any was."""
@@ -63,6 +65,7 @@ class BlockWalk:
         self._finished: deque[str] = deque()
         self._wake = asyncio.Event()
         self._cancelling: dict[str, str] = {}
+        self._waiting: set[str] = set()
         self._stop: str | None = None
         self._steps = {step.id: self._inward(step) for step in block.steps}
         self._dependents, self._goto_sources = _links(self._steps)
@@ -85,11 +88,16 @@ class BlockWalk:
             if (reason := self._why_cancelled()) is not None:
                 self._end_all(reason)
             raise
+        return self.end()
+
+    def end(self) -> BlockEnd:
+        """How the block stands, after `run`."""
         undecided = [step_id for step_id in self._steps if step_id not in self._ends]
-        if undecided:
+        is_waiting = not self._waiting.isdisjoint(undecided)
+        if undecided and not is_waiting:
             raise RuntimeError(f"the plan of {self._plan.flow} leaves steps undecided: {', '.join(undecided)}")
         ended = {step_id: end for step_id, end in self._ends.items() if step_id not in self._known}
-        return BlockEnd(ended=ended, views=self._views, failures=tuple(self._failures), stop_reason=self._stop)
+        return BlockEnd(ended, self._views, tuple(self._failures), self._stop, is_waiting=is_waiting)
 
     def stop(self, reason: str) -> None:
         """Cancel what runs and start nothing more. The first reason counts."""
@@ -112,7 +120,7 @@ class BlockWalk:
         """Start or skip those of `steps` whose time has come, and what follows from that."""
         while steps and self._stop is None:
             step = steps.popleft()
-            if step.id in self._ends or step.id in self._running:
+            if step.id in self._ends or step.id in self._running or step.id in self._waiting:
                 continue
             decision = decide(step, self._ends, self._goto_sources.get(step.id, ()))
             if decision.verdict == "start":
@@ -159,6 +167,11 @@ class BlockWalk:
         self._wake.set()
 
     def _settle(self, step: PlanStep, outcome: StepRun) -> None:
+        if outcome.status == "waiting":
+            self._waiting.add(step.id)
+            if self._stop is not None:
+                self._end_unstarted(step, "cancelled", self._stop)
+            return
         self._record(step, outcome)
         reason = self._walk.stop_reason(outcome)
         if reason is not None:
@@ -182,14 +195,11 @@ class BlockWalk:
             self._walk.adopt(path)
             self._record(step, stored)
             return
-        outcome = StepRun(
-            path=path,
-            step=step.id,
-            type=step.type,
-            status=status,
-            reason=reason,
-            fingerprint=step.fingerprint,
-        )
+        outcome = StepRun(path=path, step=step.id, type=step.type, status=status, fingerprint=step.fingerprint)
+        if step.id in self._waiting:
+            now = self._walk.services.clock.now()
+            outcome = replace(self._walk.steps[path], status=status, finished_at=now, output=None)
+        outcome = replace(outcome, reason=reason)
         self._end(step, outcome)
         self._walk.recorder.note(outcome)
 

@@ -101,6 +101,8 @@ def step_state(outcome: StepRun) -> State[Any]:
         error_class = outcome.error.error_class if outcome.error else "internal"
         handled = "; handled by on_error" if outcome.is_error_handled else ""
         return Failed(message=f"{error_class} after {outcome.attempts} attempts{handled}")
+    if outcome.status == "waiting":
+        return Completed(name="Waiting")
     return Completed(name="Cached" if outcome.is_cached else None)
 
 

@@ -54,7 +54,8 @@ async def fan_out(
     except NodeError as error:
         failure = failure_of(error, frame.path)
     ended = _fold(step, frame, rule, progress, failure)
-    return replace(ended, started_at=started_at, finished_at=walk.services.clock.now())
+    finished_at = None if ended.status == "waiting" else walk.services.clock.now()
+    return replace(ended, started_at=started_at, finished_at=finished_at)
 
 
 def items_of(walk: Walk, step: PlanStep, rule: ForeachRule, frame: Frame) -> Sequence[JsonValue]:
@@ -136,7 +137,8 @@ def _chunks(
         async def work() -> StepRun:
             ended = await asyncio.gather(*(run_one(replace(frame, caller=DirectCaller())) for frame in chunk))
             failed = next((one for one in ended if one is not None and one.status == "failed"), None)
-            status = "failed" if failed else "succeeded"
+            is_waiting = any(one is not None and one.status == "waiting" for one in ended)
+            status = "failed" if failed else "waiting" if is_waiting else "succeeded"
             return StepRun(path=name, step=name, type="chunk", status=status, error=failed.error if failed else None)
 
         return lambda: first.caller.call(name, (), work)
@@ -188,6 +190,8 @@ def _fold(step: PlanStep, frame: Frame, rule: ForeachRule, progress: Progress, f
     if failure is not None:
         error = failure.at(step.id, frame.path, max(1, attempts), frame.item_index)
         return replace(base, status="failed", error=error, attempts=max(1, attempts), item_errors=errors)
+    if any(one.status == "waiting" for one in ended):
+        return replace(base, status="waiting")
     if errors and (rule.on_item_error == "fail" or progress.is_stopped):
         return replace(base, status="failed", error=errors[0])
     results = _results(rule, ended)

@@ -80,6 +80,9 @@ class MemoryRunStore:
             errors=run.errors,
             cost_nano_usd=run.cost_nano_usd,
             prefect_run_id=run.prefect_run_id,
+            wake_at=run.wake_at,
+            waiting_since=run.waiting_since,
+            waited_s=run.waited_s,
             owner=None if is_released else held.owner,
             lease_until=None if is_released else held.lease_until,
         )

@@ -108,6 +108,11 @@ class Run:
     parent_run_id: str | None = None
     key_id: str | None = None
     user_id: str | None = None
+    wake_at: datetime | None = None
+    """While waiting: when it goes on by itself; None when only an answer helps."""
+    waiting_since: datetime | None = None
+    waited_s: float = 0.0
+    """How long it has waited before; that time does not count towards its limit."""
     org_slug: str | None = None
     """What expressions see as `tenant.slug`; the org id when None."""
 

@@ -6,7 +6,6 @@ from typing import Any, Literal, cast
 from bridge.json_types import JsonObject, JsonValue
 from flows import unsupported
 from flows.diagnostics import Diagnostics
-from flows.durations import seconds
 from flows.inputs_reader import read_inputs
 from flows.language_schema import structure_schema
 from flows.plan import BudgetRule, ConcurrencyRule, OnFull
@@ -15,6 +14,7 @@ from flows.schema_reader import SchemaReader
 from flows.spec import BlockSpec, FlowSpec, Section, StepSpec
 from flows.step_reader import StepReader
 from flows.yaml_nodes import ListNode, MapNode, ScalarNode, YamlNode
+from nodes.durations import seconds
 from nodes.node import Node
 
 MAX_STEPS = 1000

@@ -25,6 +25,7 @@ from flows.walk import Frame, Walk
 from nodes.context import NodeContext, StepFacts
 from nodes.errors import InvalidInputError
 from nodes.node import Node
+from nodes.waiting import StepWaits
 
 
 @dataclass(slots=True)
@@ -50,16 +51,17 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """How one attempt ended: with an output, or with a failure."""
+    """How one attempt ended: with an output, with a failure, or not yet."""
 
     output: JsonValue = None
     failure: Failure | None = None
+    waits: StepWaits | None = None
 
 
 async def run_step(walk: Walk, step: PlanStep, frame: Frame) -> StepRun:
     """Execute the node once per attempt and answer its outcome. on_error is applied by the caller."""
     clock = walk.services.clock
-    started_at = clock.now()
+    started_at = walk.waiting_since(frame.path, step) or clock.now()
     tally = Tally()
     roots = frame.roots()
     is_cached = False
@@ -86,12 +88,12 @@ async def run_step(walk: Walk, step: PlanStep, frame: Frame) -> StepRun:
         path=frame.path,
         step=step.id,
         type=step.type,
-        status="failed" if failure else "succeeded",
+        status="waiting" if ended.waits else "failed" if failure else "succeeded",
         attempts=tally.attempts,
-        output=None if failure else ended.output,
+        output=shown_while_waiting(ended.waits) if ended.waits else None if failure else ended.output,
         error=failure.at(step.id, frame.path, max(1, tally.attempts), frame.item_index) if failure else None,
         started_at=started_at,
-        finished_at=clock.now(),
+        finished_at=None if ended.waits else clock.now(),
         cost_nano_usd=tally.cost_nano_usd,
         model=tally.model,
         provider=tally.provider,
@@ -99,6 +101,11 @@ async def run_step(walk: Walk, step: PlanStep, frame: Frame) -> StepRun:
         fingerprint=step.fingerprint,
         is_cached=is_cached,
     )
+
+
+def shown_while_waiting(waits: StepWaits) -> JsonObject:
+    """What a waiting step keeps as its output: until when, and what its node shows."""
+    return {**waits.shows, "until": waits.until.isoformat() if waits.until else None}
 
 
 def has_expressions(value: JsonValue) -> bool:
@@ -141,7 +148,7 @@ async def _attempts(
         tally.attempts += 1
         ended = await _attempt(walk, step, frame, node, tally=tally, re_ask=re_ask)
         failure = ended.failure
-        if tally.attempts >= rule.attempts:
+        if tally.attempts >= rule.attempts or ended.waits is not None:
             return ended
         if failure is None and rule.when is None:
             return ended
@@ -168,6 +175,8 @@ async def _attempt(
         async with limit:
             output = await node.run(context)
         return Attempt(output=to_schema(output.model_dump(mode="json"), step.output_schema))
+    except StepWaits as waits:
+        return Attempt(waits=waits)
     except TimeoutError as error:
         if limit.expired():
             return Attempt(failure=Failure("timeout", f"no result within {step.timeout_s:g} s"))
@@ -203,6 +212,7 @@ def _context(
         scope=frame.roots(),
         http=services.http,
         attempt=attempt,
+        waiting_since=walk.waiting_since(frame.path, step),
         re_ask=re_ask,
         facts=facts,
         when_refused=cheaper if budget is not None and budget.on_exceed == "degrade" else None,
@@ -226,5 +236,5 @@ def _note_retry(walk: Walk, step: PlanStep, frame: Frame, tally: Tally) -> None:
 
 
 async def _remember(walk: Walk, step: PlanStep, key: str | None, ended: Attempt) -> None:
-    if key and step.cache and walk.services.cache and ended.failure is None:
+    if key and step.cache and walk.services.cache and ended.failure is None and ended.waits is None:
         await walk.services.cache.put(key, ended.output, ttl_s=step.cache.ttl_s)

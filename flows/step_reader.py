@@ -10,7 +10,6 @@ from bridge.errors import ErrorClass
 from bridge.json_types import JsonObject, JsonValue
 from flows import unsupported
 from flows.diagnostics import Diagnostics
-from flows.durations import seconds
 from flows.expressions_compiled import CEL_WORDS, ROOTS
 from flows.node_schemas import config_schema
 from flows.plan import TRANSIENT, CacheRule, ErrorRule, ForeachRule, RetryRule
@@ -19,6 +18,7 @@ from flows.schema_reader import SchemaReader
 from flows.spec import BlockSpec, NameUse, Section, StepSpec
 from flows.suggestions import did_you_mean
 from flows.yaml_nodes import ListNode, MapNode, ScalarNode, YamlNode, node_at, scalars_of, to_json
+from nodes.durations import seconds
 from nodes.node import Node
 from nodes.schemas import has_expression
 

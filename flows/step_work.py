@@ -35,6 +35,8 @@ class EndOfBlock(Protocol):
     def views(self) -> Mapping[str, JsonValue]: ...
     @property
     def failures(self) -> tuple[StepRun, ...]: ...
+    @property
+    def is_waiting(self) -> bool: ...
     def cancelled(self) -> StepRun | None: ...
 
 
@@ -73,7 +75,7 @@ class StepWork:
             return self._cancelled_or_raise()
 
     async def _execute(self) -> StepRun:
-        started = self.walk.services.clock.now()
+        started = self.walk.waiting_since(self.frame.path, self.step) or self.walk.services.clock.now()
         if not self.step.is_replayable:
             await self.walk.lease.ensure()
         self.walk.recorder.note(replace(self._outcome("running"), started_at=started))
@@ -143,7 +145,8 @@ class StepWork:
                 return await run_step(self.walk, self.step, frame)
         except NodeError as error:
             outcome = self._failed(failure_of(error, frame.path), frame)
-        return replace(outcome, started_at=started, finished_at=self.walk.services.clock.now())
+        finished = None if outcome.status == "waiting" else self.walk.services.clock.now()
+        return replace(outcome, started_at=started, finished_at=finished)
 
     def _switch(self, frame: Frame) -> StepRun:
         shown, taken = choose(self.step, self.walk.services.expressions, frame.roots())
@@ -155,6 +158,8 @@ class StepWork:
         inner = replace(frame, path=f"{frame.path}.", scope=scope, after=(), item_index=None)
         end = await self.walk_block(self.walk, plan, plan.block, inner, why)
         _raise_when_cancelled(why)
+        if end.is_waiting:
+            return self._waits(frame, end)
         errors = [step.error for step in end.failures if step.error is not None]
         visible = scope.with_all(end.views, {}).everything()
         outputs, problems = outputs_of(self.walk, plan, visible, may_lack=bool(errors))
@@ -174,6 +179,8 @@ class StepWork:
         inner = replace(frame, path=f"{frame.path}.")
         end = await self.walk_block(self.walk, self.plan, body, inner, why)
         _raise_when_cancelled(why)
+        if end.is_waiting:
+            return self._waits(frame, end)
         outcome = child_outcome(
             self.walk,
             self.step,
@@ -201,6 +208,11 @@ class StepWork:
         inside = re.compile(re.escape(path) + r"(\[\d+\])?\.\w+")
         costs = [one.cost_nano_usd for one_path, one in self.walk.steps.items() if inside.fullmatch(one_path)]
         return None if any(cost is None for cost in costs) else sum(cost or 0 for cost in costs)
+
+    def _waits(self, frame: Frame, end: EndOfBlock) -> StepRun:
+        """The step around a block that waits; what has failed in there is told when all of it has ended."""
+        so_far = child_outcome(self.walk, self.step, frame, list(end.ended.values()), ())
+        return replace(so_far, status="waiting")
 
     async def _kept(self, outcome: StepRun) -> StepRun:
         return await self._stored(self._handled(outcome))

@@ -24,6 +24,7 @@ from flows.validate_nodes import (
     check_join,
     check_models,
     check_templates,
+    check_waiting,
     is_never,
     read_switch,
 )
@@ -90,6 +91,7 @@ def _check_steps(tree: ScopeTree, graph: Graph, catalog: ModelNames, problems: D
         check_models(step, catalog, problems)
         check_templates(step, problems)
         check_join(step, graph, problems)
+        check_waiting(step, problems)
         check_defaults(step, tree.output_of(step), problems)
         if step.body is not None:
             check_body(step.body, step, graph, problems)

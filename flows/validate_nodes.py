@@ -139,6 +139,14 @@ def check_join(step: StepSpec, graph: Graph, problems: Diagnostics) -> None:
         problems.error(node, "bad_join", message, "name them in `needs`")
 
 
+def check_waiting(step: StepSpec, problems: Diagnostics) -> None:
+    """on_failure and finally end a run: nothing in them can be waited for."""
+    if step.node_class is not None and step.node_class.can_wait and step.section != "main":
+        at = step.node.get("type") or step.key
+        message = f"a `{step.kind}` step cannot stand in `{step.section}`: the run is about to end"
+        problems.error(at, "not_allowed_here", message, "wait in the flow itself")
+
+
 def _are(count: int) -> str:
     return "is 1" if count == 1 else "are none"
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Protocol
 
 from bridge.json_types import JsonValue
@@ -70,6 +71,14 @@ class Walk:
         if stored is None or stored.status not in REUSABLE or stored.fingerprint != step.fingerprint:
             return None
         return stored
+
+    def waiting_since(self, path: str, step: PlanStep) -> datetime | None:
+        """When the step began to wait, if it did so in an earlier walk."""
+        stored = self.stored.get(path)
+        cls = self.services.node_types.get(step.type)
+        if stored is None or cls is None or not cls.can_wait or stored.status not in {"waiting", "running"}:
+            return None
+        return stored.started_at
 
     def adopt(self, path: str) -> None:
         """Make the stored outcomes inside a reused step part of this walk's record."""

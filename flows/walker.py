@@ -14,10 +14,11 @@ from flows.engine_services import EngineServices
 from flows.plan import Block, Plan, PlanStep
 from flows.recorder import Recorder
 from flows.runs import Run, RunOwner, RunStatus, StepError, StepRun
-from flows.scopes import Scope, closing_root, errors_view, run_scope, step_view
+from flows.scopes import Scope, closing_root, errors_view, run_scope, step_view, waits_until
 from flows.walk import Frame, LeaseGuard, StepCaller, Walk
 
 CANCELLED = "cancelled"
+OPEN = frozenset({"running", "retrying", "waiting"})
 
 
 class Walker:
@@ -31,8 +32,18 @@ class Walker:
         self._owner = owner
         self._caller = caller
         self._recorder = Recorder(services, owner)
-        started = run.started_at or services.clock.now()
-        self._run = replace(run, status="running", started_at=started, finished_at=None, epoch=owner.epoch)
+        now = services.clock.now()
+        waited_s = run.waited_s + ((now - run.waiting_since).total_seconds() if run.waiting_since else 0.0)
+        self._run = replace(
+            run,
+            status="running",
+            started_at=run.started_at or now,
+            finished_at=None,
+            epoch=owner.epoch,
+            waited_s=waited_s,
+            waiting_since=None,
+            wake_at=None,
+        )
         self._walk = Walk(
             services=services,
             plan=plan,
@@ -52,7 +63,7 @@ class Walker:
             self._main.stop(CANCELLED)
 
     async def run(self, stored: Sequence[StepRun] = ()) -> Run:
-        """The run at its end, stored. `stored` are outcomes of an earlier walk, which are not repeated.
+        """The run at its end, or waiting, stored. `stored` are outcomes of an earlier walk, which are not repeated.
 
         Raises StaleOwnerError when the run was taken over, CancelledError when the walk is interrupted; then the run
         has not ended and can be continued.
@@ -61,6 +72,8 @@ class Walker:
         try:
             self._recorder.note_run(self._run)
             end = await self._walk_main()
+            if end.is_waiting:
+                return await self._put_aside(end)
             run = self._judged(end)
             if run.status == "failed":
                 run = await self._section(run, self._plan.on_failure)
@@ -73,6 +86,7 @@ class Walker:
                 finished_at=self._services.clock.now(),
                 cost_nano_usd=self._cost(),
             )
+            self._close_open()
             await self._recorder.finish(run)
         finally:
             await self._recorder.close()
@@ -91,7 +105,7 @@ class Walker:
         limit = None
         if self._plan.timeout_s is not None:
             assert self._run.started_at is not None
-            gone_s = (self._services.clock.now() - self._run.started_at).total_seconds()
+            gone_s = (self._services.clock.now() - self._run.started_at).total_seconds() - self._run.waited_s
             limit = asyncio.get_running_loop().call_later(max(0.0, self._plan.timeout_s - gone_s), main.stop, "timeout")
         try:
             return await main.run()
@@ -99,6 +113,28 @@ class Walker:
             self._main = None
             if limit is not None:
                 limit.cancel()
+
+    async def _put_aside(self, end: BlockEnd) -> Run:
+        """The run waiting, stored: it goes on at the earliest moment that a step waits for, or when one is answered."""
+        self._ends.update(end.ended)
+        moments = [until for step in self._walk.steps.values() if (until := waits_until(step)) is not None]
+        run = replace(
+            self._run,
+            status="waiting",
+            waiting_since=self._services.clock.now(),
+            wake_at=min(moments, default=None),
+            cost_nano_usd=self._cost(),
+        )
+        await self._recorder.finish(run)
+        return run
+
+    def _close_open(self) -> None:
+        """Steps that waited, or were running when an earlier walk was lost, and that nobody needs any more."""
+        for path, step in {**self._walk.stored, **self._walk.steps}.items():
+            if step.status in OPEN:
+                closed = replace(step, status="cancelled", reason="not_needed", output=None)
+                self._walk.steps[path] = closed
+                self._recorder.note(replace(closed, finished_at=self._services.clock.now()))
 
     def _judged(self, end: BlockEnd) -> Run:
         """The run with the status, errors and outputs its main block has earned."""
@@ -143,6 +179,9 @@ class Walker:
                 end = await block.run()
             finally:
                 limit.cancel()
+            if end.is_waiting:  # nothing is left to wait with: the run is about to end
+                block.stop("limit")
+                end = block.end()
             self._ends.update(end.ended)
             self._scope = self._scope.with_all({one.step: step_view(one) for one in end.ended.values()}, {})
             failed = tuple(one.error for one in end.failures if one.error is not None)

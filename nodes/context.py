@@ -73,6 +73,8 @@ class NodeContext:
     facts: StepFacts = field(default_factory=StepFacts)
     on_token: Callable[[str], None] | None = None
     """Told each piece of text while a model answers."""
+    waiting_since: datetime | None = None
+    """When this step began to wait, in a walk before this one."""
     when_refused: Callable[[ChatRequest, BudgetExceededError], ChatRequest | None] | None = None
     """Asked what to send instead of a call that a budget refused; None, or no answer: the refusal stands."""
 

@@ -63,6 +63,8 @@ class Node(BaseModel, Generic[OutputT]):
     """False when running it costs money or has an effect: its outcome is committed before any dependent starts."""
     is_control: ClassVar[bool] = False
     """True for switch, foreach, loop, flow: the walker executes them, `run` is never called."""
+    can_wait: ClassVar[bool] = False
+    """True when `run` may raise StepWaits: the run is then put aside, and `run` is called again later."""
     late_fields: ClassVar[frozenset[str]] = frozenset()
     """Fields that are not rendered before the node runs: those whose texts are expressions which it evaluates itself
     (per item, per case; bare or in `${{ }}`), and, added by `@node_type`, its `template_fields`."""

@@ -23,6 +23,7 @@ BUILT_IN = (
     "nodes.switch",
     "nodes.template",
     "nodes.transform",
+    "nodes.wait",
 )
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 CODES = {"succeeded": 0, "partial": 0, "waiting": WAITING}
 NO_LIMIT_S = 7 * 24 * 3600.0
+POLL_S = 0.2
 
 
 def run(
@@ -162,7 +163,7 @@ async def _watch(runtime: "Runtime", org_id: UUID, run_id: str, *, is_quiet: boo
         loop.add_signal_handler(number, on_signal)
     showing = asyncio.create_task(_show_progress(runtime, run_id, is_quiet=is_quiet))
     try:
-        await runtime.flows.dispatcher.wait(run_id, NO_LIMIT_S)
+        await _until_over(runtime, run_id)
         with suppress(TimeoutError):
             async with asyncio.timeout(2):
                 await asyncio.shield(showing)
@@ -172,6 +173,17 @@ async def _watch(runtime: "Runtime", org_id: UUID, run_id: str, *, is_quiet: boo
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
     return bool(cancelling)
+
+
+async def _until_over(runtime: "Runtime", run_id: str) -> None:
+    """Return when the run is over, or waits for a person. For a moment to come it waits here."""
+    dispatcher = runtime.flows.dispatcher
+    while True:
+        run = await dispatcher.wait(run_id, NO_LIMIT_S)
+        if run is None or run.status != "waiting" or (run.wake_at is None and not run.is_cancel_requested):
+            return
+        await asyncio.sleep(POLL_S)
+        await dispatcher.wake(run_id)
 
 
 async def _show_progress(runtime: "Runtime", run_id: str, *, is_quiet: bool) -> None:

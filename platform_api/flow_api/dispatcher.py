@@ -180,6 +180,24 @@ class RunDispatcher:
         await self._take_over(left)
         return len(left)
 
+    async def wake(self, run_id: str | None = None) -> int:
+        """Let waiting runs, or this one, go on whose time has come; how many there were."""
+        async with self._sessions.read() as db:
+            due = await RunRepository(db).due(now=self._clock.now(), only=None if run_id is None else UUID(run_id))
+        for row in due:
+            await self.go_on(row)
+        return len(due)
+
+    async def go_on(self, row: RunRow) -> None:
+        """Have a waiting run walked again; one of a group that is full waits for room first."""
+        if not row.is_cancel_requested:
+            async with self._sessions() as db:
+                is_queued = await RunGroups(db).queue_again(row.id)
+            if is_queued:
+                await self.admit()
+                return
+        await self._begin(row)
+
     async def admit(self) -> int:
         """Start runs that waited for room in their group and have it now; how many there were."""
         if self._is_draining:
@@ -211,6 +229,7 @@ class RunDispatcher:
         while True:
             try:
                 await self.sweep()
+                await self.wake()
                 await self.admit()
             except Exception:  # a database or Prefect that is away must not end the sweeping
                 log.warning("run_sweep_failed", exc_info=True)

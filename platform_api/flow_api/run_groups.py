@@ -75,6 +75,16 @@ class RunGroups:
             admitted.append(row)
         return admitted
 
+    async def queue_again(self, run_id: UUID) -> bool:
+        """A run that waited and goes on has given its place away: it waits for room. False for one without a group."""
+        statement = (
+            update(RunRow)
+            .where(RunRow.id == run_id, RunRow.status == "waiting", RunRow.group_key.is_not(None))
+            .values(status="queued", admitted_at=None)
+            .returning(RunRow.id)
+        )
+        return (await self._db.execute(statement)).first() is not None
+
     async def _lock(self, flow_id: UUID) -> None:
         await self._db.execute(select(FlowRow.id).where(FlowRow.id == flow_id).with_for_update())
 

@@ -114,6 +114,14 @@ class RunRepository:
         )
         return (await self._db.scalars(query)).all()
 
+    async def due(self, *, now: datetime, only: UUID | None = None, limit: int = 50) -> Sequence[RunRow]:
+        """Waiting runs, of all organisations, whose time has come, or that are to be cancelled."""
+        is_due = or_(RunRow.wake_at <= now, RunRow.is_cancel_requested)
+        query = select(RunRow).where(RunRow.status == "waiting", RunRow.owner.is_(None), is_due)
+        if only is not None:
+            query = query.where(RunRow.id == only)
+        return (await self._db.scalars(query.order_by(RunRow.wake_at).limit(limit))).all()
+
     async def is_slot_running(self, schedule_id: UUID) -> bool:
         """Is a run of this schedule still going on?"""
         query = select(RunRow.id).where(RunRow.schedule_id == schedule_id, RunRow.status.not_in(FINAL_RUN)).limit(1)

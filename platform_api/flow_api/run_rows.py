@@ -37,6 +37,9 @@ def run_of(row: RunRow, org_slug: str | None = None) -> Run:
         parent_run_id=_text(row.parent_run_id),
         key_id=_text(row.key_id),
         user_id=_text(row.user_id),
+        wake_at=row.wake_at,
+        waiting_since=row.waiting_since,
+        waited_s=row.waited_s,
         org_slug=org_slug,
     )
 
@@ -52,6 +55,9 @@ def run_outcome(run: Run) -> Record:
         "errors": [storable(error.to_json()) for error in run.errors],
         "cost_nano_usd": run.cost_nano_usd,
         "prefect_run_id": run.prefect_run_id,
+        "wake_at": run.wake_at,
+        "waiting_since": run.waiting_since,
+        "waited_s": run.waited_s,
     }
 
 

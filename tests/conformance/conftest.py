@@ -78,9 +78,13 @@ async def _as_prefect_has_it(api_url: str, walked: Mapping[str, Walked]) -> dict
     for run in runs:
         names = found.setdefault(str(run.flow_run_id), {})
         assert run.name not in names, f"two task runs are called {run.name}"
-        names[run.name] = run.state.type.value
+        names[run.name] = "WAITING" if run.state.name == "Waiting" else run.state.type.value
     return {
-        name: DurableCase(one, found.get(one.prefect_run_id, {}), states[one.prefect_run_id])
+        name: DurableCase(
+            one,
+            {step: state for run_id in one.prefect_run_ids for step, state in found.get(run_id, {}).items()},
+            states[one.prefect_run_ids[-1]],
+        )
         for name, one in walked.items()
     }
 

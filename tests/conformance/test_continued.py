@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from bridge.clock import Clock
+from bridge.clock import Clock, FrozenClock
 from flows.engine_services import EngineLimits
 from flows.run_memory import MemoryRunStore
-from flows.runs import FINAL_RUN, RunEvent, RunOwner, StaleOwnerError, StepRun
+from flows.runs import FINAL_RUN, Run, RunEvent, RunOwner, StaleOwnerError, StepRun
 from nodes.node import node_types
 from tests.support.conformance import Case, CaseModels, running_cases
 from tests.support.engine import Engine, a_run
@@ -85,10 +85,16 @@ async def lost_and_continued(case: Case, n_writes: int) -> tuple[object, ...]:
     return (*paid_twice, *((seen, wanted) if seen != wanted else ()))
 
 
-async def walk(engine: Engine, case: Case) -> Any:
-    """A walk by a lane of its own."""
-    engine.lane = type(engine.lane)(engine.services)
-    return await engine.walk(case.plan)
+async def walk(engine: Engine, case: Case) -> Run:
+    """A walk by a lane of its own, and those that follow when it waits."""
+    clock = engine.clock
+    assert isinstance(clock, FrozenClock)
+    while True:
+        engine.lane = type(engine.lane)(engine.services)
+        run = await engine.walk(case.plan)
+        if run.status != "waiting" or run.wake_at is None:
+            return run
+        clock.advance((run.wake_at - clock.now()).total_seconds())
 
 
 def comparable(found: dict[str, Any]) -> dict[str, Any]:

@@ -4,18 +4,23 @@ from dataclasses import replace
 
 import pytest
 
+from bridge.clock import FrozenClock
 from nodes.node import node_types
 from tests.support.conformance import Case, CaseModels, cases, running_cases
-from tests.support.engine import Engine
+from tests.support.engine import START, Engine
 
 
 @pytest.mark.parametrize("case", running_cases(), ids=lambda case: case.name)
 async def test_a_run_ends_as_the_case_says(case: Case) -> None:
-    engine = Engine(CaseModels())
+    clock = FrozenClock(START)
+    engine = Engine(CaseModels(), clock=clock)
     engine.services = replace(engine.services, node_types=node_types())
     engine.lane = type(engine.lane)(engine.services)
 
     run = await engine.start(case.plan, case.inputs)
+    while run.status == "waiting" and run.wake_at is not None:
+        clock.advance((run.wake_at - clock.now()).total_seconds())
+        run = await engine.walk(case.plan)
 
     events = await engine.store.events("r1")
     assert case.seen(run, await engine.store.steps("r1"), events) == case.wanted

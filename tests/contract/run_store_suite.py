@@ -5,7 +5,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -175,6 +175,18 @@ class RunStoreSuite:
         assert (stored.status, stored.outputs, stored.errors, stored.cost_nano_usd) == (status, {"a": [1]}, (error,), 7)
         assert (stored.owner, stored.lease_until) == (None, None)
         assert await store.acquire(run.id, "b") is None
+
+    async def test_a_waiting_run_tells_until_when_and_for_how_long_it_has_waited(
+        self, store: RunStore, enter: Enter, clock: FrozenClock
+    ) -> None:
+        run, held = await self.taken(store, enter)
+        now = clock.now()
+        waiting = replace(run, status="waiting", wake_at=now + timedelta(hours=1), waiting_since=now, waited_s=2.5)
+        await store.save_run(held, waiting)
+        stored = await store.load(run.id)
+
+        assert stored is not None
+        assert (stored.wake_at, stored.waiting_since, stored.waited_s) == (now + timedelta(hours=1), now, 2.5)
 
     @pytest.mark.parametrize("status", ["queued", "waiting"])
     async def test_a_run_given_back_may_be_taken_at_once(self, store: RunStore, enter: Enter, status: str) -> None:

@@ -119,6 +119,17 @@ def test_a_failed_run_ends_with_1(tmp_path: Path) -> None:
     assert "enough" in done.stderr
 
 
+def test_a_wait_waits_in_place(tmp_path: Path) -> None:
+    flow = "flow: rest\nspec: 1\nnodes:\n  rest: {type: wait, with: {for: 1s}}\n  end: {type: noop, needs: [rest]}\n"
+    (tmp_path / "rest.yaml").write_text(flow)
+
+    answer = Shell(tmp_path).json("run", "rest.yaml")
+
+    assert answer["status"] == "succeeded"
+    assert answer["steps"]["rest"]["duration_ms"] >= 1000
+    assert answer["steps"]["end"]["status"] == "succeeded"
+
+
 def test_a_provider_that_fails_and_hangs_is_replaced_and_the_card_tells_the_story(tmp_path: Path) -> None:
     done = Shell(tmp_path, FAULTY_THEN_LOCAL)("chat", "sturdy", "Say hello.", "--max-tokens", "20", "--explain")
 

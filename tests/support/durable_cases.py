@@ -39,7 +39,8 @@ class Walked:
     run: Run
     steps: tuple[StepRun, ...]
     events: tuple[RunEvent, ...]
-    prefect_run_id: str
+    prefect_run_ids: tuple[str, ...]
+    """One, and one more for every time it had waited."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +49,9 @@ class DurableCase:
 
     walked: Walked
     task_runs: Mapping[str, str]
-    """Name -> type of the final state."""
+    """Name -> type of the final state, the last one of a step that waited; WAITING when it was not asked again."""
     state: str
-    """Of the flow run."""
+    """Of the last flow run."""
 
 
 def executed(steps: Sequence[StepRun]) -> dict[str, StepRun]:
@@ -88,12 +89,12 @@ class CaseLoader:
     async def _no_plan(self, org_id: str, ref: str) -> Plan:
         raise LookupError(f"{org_id} {ref}")
 
-    async def walked(self, name: str, prefect_run_id: str) -> Walked:
+    async def walked(self, name: str, prefect_run_ids: tuple[str, ...]) -> Walked:
         """How the case ended."""
         run = await self.store.load(name)
         assert run is not None
         steps, events = await self.store.steps(name), await self.store.events(name)
-        return Walked(run, tuple(steps), tuple(events), prefect_run_id)
+        return Walked(run, tuple(steps), tuple(events), prefect_run_ids)
 
 
 async def walk_all(cases: dict[str, Case], api_url: str) -> dict[str, Walked]:
@@ -102,22 +103,31 @@ async def walk_all(cases: dict[str, Case], api_url: str) -> dict[str, Walked]:
     from flows.warm_worker import run_worker
 
     loader, stop = CaseLoader(cases), asyncio.Event()
-    triggered: dict[str, str] = {}
+    triggered: dict[str, tuple[str, ...]] = {}
     async with PrefectDeployments(api_url, pool=POOL) as deployments:
         await deployments.ensure_deployment()
         working = asyncio.create_task(run_worker(loader, pool=POOL, name="w", max_runs=AT_ONCE, grace_s=0.5, stop=stop))
         for name, case in cases.items():
             await loader.store.create(a_run(case.plan, case.inputs, run_id=name))
-            triggered[name] = await deployments.trigger(name, "acme", attempt_key=name)
+            triggered[name] = (await deployments.trigger(name, "acme", attempt_key=name),)
         async with asyncio.timeout(LIMIT_S):
             waiting = set(cases)
             while waiting and not working.done():
                 await asyncio.sleep(0.1)
-                runs = [await loader.store.load(name) for name in waiting]
-                waiting -= {run.id for run in runs if run is not None and run.status in FINAL_RUN}
+                runs = [run for name in waiting if (run := await loader.store.load(name)) is not None]
+                waiting -= {run.id for run in runs if run.status in FINAL_RUN}
+                for run in runs:
+                    if _is_due(run):
+                        again = await deployments.trigger(run.id, "acme", attempt_key=f"{run.id}:{run.epoch}")
+                        triggered[run.id] = tuple(dict.fromkeys((*triggered[run.id], again)))
         stop.set()
         await working
-    return {name: await loader.walked(name, prefect_run_id) for name, prefect_run_id in triggered.items()}
+    return {name: await loader.walked(name, prefect_run_ids) for name, prefect_run_ids in triggered.items()}
+
+
+def _is_due(run: Run) -> bool:
+    is_put_aside = run.status == "waiting" and run.owner is None
+    return is_put_aside and run.wake_at is not None and run.wake_at <= SystemClock().now()
 
 
 def main() -> None:

@@ -121,6 +121,7 @@ def node_context(
     http: HttpRules | None = None,
     on_token: Callable[[str], None] | None = None,
     re_ask: str | None = None,
+    waiting_since: datetime | None = None,
 ) -> NodeContext:
     """The world of one attempt, made of fakes."""
     return NodeContext(
@@ -133,6 +134,7 @@ def node_context(
         http=http or HttpRules(),
         on_token=on_token,
         re_ask=re_ask,
+        waiting_since=waiting_since,
     )
 
 
