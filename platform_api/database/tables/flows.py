@@ -127,6 +127,26 @@ class StepRunRow(OrgScoped, Base):
     epoch: Mapped[int]
 
 
+class AnswerRow(OrgScoped, Base):
+    """What one person said to a step that asks for approval."""
+
+    __tablename__ = "run_answers"
+    __table_args__ = (
+        org_reference("run_id", "runs", ondelete="CASCADE"),
+        UniqueConstraint("run_id", "path", "user_id"),
+    )
+
+    id: Mapped[UUID] = mapped_column(Id, primary_key=True)
+    run_id: Mapped[UUID] = mapped_column(Id)
+    path: Mapped[str] = mapped_column(String(512))
+    user_id: Mapped[UUID] = mapped_column(Id)
+    by: Mapped[str] = mapped_column(String(320))
+    decision: Mapped[str] = mapped_column(String(16))
+    entered: Mapped[Any] = mapped_column(JsonDocument)
+    comment: Mapped[str | None] = mapped_column(Text)
+    at: Mapped[datetime]
+
+
 class RunEventRow(OrgScoped, Base):
     """A stored event of a run; tokens are not stored."""
 
