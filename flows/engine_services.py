@@ -1,7 +1,7 @@
 """What the engine needs from the process it runs in: ports and settings, joined by whoever builds the process."""
 
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -12,6 +12,7 @@ from flows.plan import Plan, Position
 from flows.runs import EventBus, RunStore
 from nodes.context import HttpRules, ModelCaller
 from nodes.node import Node, node_types
+from nodes.waiting import Answer
 
 LoadPlan = Callable[[str, str], Awaitable[Plan]]
 """Organisation id and reference (`name@version`) -> the compiled flow. Raises NodeError when there is none."""
@@ -44,6 +45,22 @@ class OutcomeCache(Protocol):
     async def put(self, key: str, output: JsonValue, *, ttl_s: float) -> None: ...
 
 
+class Answers(Protocol):
+    """What people have said to waiting steps."""
+
+    async def of(self, run_id: str, path: str) -> Sequence[Answer]:
+        """To this step, the first in time first."""
+        ...
+
+
+class NoAnswers:
+    """Where nobody can answer: a step that asks waits until it expires."""
+
+    async def of(self, run_id: str, path: str) -> Sequence[Answer]:
+        del run_id, path
+        return ()
+
+
 @dataclass(frozen=True, slots=True)
 class EngineLimits:
     """Times of the engine, in seconds. Tests make them short."""
@@ -72,6 +89,7 @@ class EngineServices:
     new_id: NewId = new_id
     cache: OutcomeCache | None = None
     """Without one, a step's cache rule stores nothing and every step runs."""
+    answers: Answers = field(default_factory=NoAnswers)
     limits: EngineLimits = field(default_factory=EngineLimits)
     rng: random.Random = field(default_factory=random.Random)
     node_types: Mapping[str, type[Node[Any]]] = field(default_factory=node_types)

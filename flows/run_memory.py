@@ -52,7 +52,9 @@ class MemoryRunStore:
             return None
         if run.owner is not None and run.owner != owner and run.lease_until is not None and run.lease_until > now:
             return None
-        taken = replace(run, owner=owner, epoch=run.epoch + 1, lease_until=now + timedelta(seconds=lease_s))
+        taken = replace(
+            run, owner=owner, epoch=run.epoch + 1, lease_until=now + timedelta(seconds=lease_s), wake_at=None
+        )
         self._runs[run_id] = taken
         return RunOwner(run_id=run_id, owner=owner, epoch=taken.epoch)
 

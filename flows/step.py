@@ -7,7 +7,7 @@ CancelledError and StaleOwnerError leave it.
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from bridge.call_record import CallContext, CallRecord
@@ -56,6 +56,7 @@ class Attempt:
     output: JsonValue = None
     failure: Failure | None = None
     waits: StepWaits | None = None
+    answers_seen: int = 0
 
 
 async def run_step(walk: Walk, step: PlanStep, frame: Frame) -> StepRun:
@@ -90,7 +91,11 @@ async def run_step(walk: Walk, step: PlanStep, frame: Frame) -> StepRun:
         type=step.type,
         status="waiting" if ended.waits else "failed" if failure else "succeeded",
         attempts=tally.attempts,
-        output=shown_while_waiting(ended.waits) if ended.waits else None if failure else ended.output,
+        output=shown_while_waiting(ended.waits, ended.answers_seen)
+        if ended.waits
+        else None
+        if failure
+        else ended.output,
         error=failure.at(step.id, frame.path, max(1, tally.attempts), frame.item_index) if failure else None,
         started_at=started_at,
         finished_at=None if ended.waits else clock.now(),
@@ -103,9 +108,10 @@ async def run_step(walk: Walk, step: PlanStep, frame: Frame) -> StepRun:
     )
 
 
-def shown_while_waiting(waits: StepWaits) -> JsonObject:
-    """What a waiting step keeps as its output: until when, and what its node shows."""
-    return {**waits.shows, "until": waits.until.isoformat() if waits.until else None}
+def shown_while_waiting(waits: StepWaits, answers_seen: int) -> JsonObject:
+    """What a waiting step keeps as its output: until when, how many answers it knows, and what its node shows."""
+    until = waits.until.isoformat() if waits.until else None
+    return {**waits.shows, "until": until, "answers_seen": answers_seen}
 
 
 def has_expressions(value: JsonValue) -> bool:
@@ -170,13 +176,15 @@ async def _attempt(
 ) -> Attempt:
     facts = StepFacts()
     context = _context(walk, step, frame, attempt=tally.attempts, re_ask=re_ask, facts=facts)
+    if node.can_wait:
+        context = replace(context, answers=await walk.services.answers.of(walk.run.id, frame.path))
     limit = asyncio.timeout(step.timeout_s)
     try:
         async with limit:
             output = await node.run(context)
         return Attempt(output=to_schema(output.model_dump(mode="json"), step.output_schema))
     except StepWaits as waits:
-        return Attempt(waits=waits)
+        return Attempt(waits=waits, answers_seen=len(context.answers))
     except TimeoutError as error:
         if limit.expired():
             return Attempt(failure=Failure("timeout", f"no result within {step.timeout_s:g} s"))

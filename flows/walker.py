@@ -122,11 +122,20 @@ class Walker:
             self._run,
             status="waiting",
             waiting_since=self._services.clock.now(),
-            wake_at=min(moments, default=None),
+            wake_at=self._services.clock.now() if await self._is_answered() else min(moments, default=None),
             cost_nano_usd=self._cost(),
         )
         await self._recorder.finish(run)
         return run
+
+    async def _is_answered(self) -> bool:
+        """Did an answer come after a step had looked, while others were still running?"""
+        for path, step in self._walk.steps.items():
+            if step.status == "waiting" and isinstance(step.output, Mapping):
+                answers = await self._services.answers.of(self._run.id, path)
+                if len(answers) != step.output.get("answers_seen"):
+                    return True
+        return False
 
     def _close_open(self) -> None:
         """Steps that waited, or were running when an earlier walk was lost, and that nobody needs any more."""

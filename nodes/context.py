@@ -11,6 +11,7 @@ from bridge.clock import Clock
 from bridge.errors import BridgeError, BudgetExceededError, NoRouteError
 from bridge.json_types import JsonObject, JsonValue
 from bridge.result import ChatResult, ChatStream
+from nodes.waiting import Answer
 
 
 class ModelCaller(Protocol):
@@ -75,6 +76,8 @@ class NodeContext:
     """Told each piece of text while a model answers."""
     waiting_since: datetime | None = None
     """When this step began to wait, in a walk before this one."""
+    answers: Sequence[Answer] = ()
+    """What people have said to it since, the first in time first."""
     when_refused: Callable[[ChatRequest, BudgetExceededError], ChatRequest | None] | None = None
     """Asked what to send instead of a call that a budget refused; None, or no answer: the refusal stands."""
 

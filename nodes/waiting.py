@@ -1,9 +1,11 @@
-"""How a node says that its step waits. Not an error: the run is put aside and goes on later."""
+"""How a node says that its step waits, and what it is told of the answers. The run is put aside and goes on later."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Literal
 
-from bridge.json_types import JsonValue
+from bridge.json_types import JsonObject, JsonValue
 
 
 class StepWaits(Exception):  # noqa: N818  # no error
@@ -13,3 +15,16 @@ class StepWaits(Exception):  # noqa: N818  # no error
         super().__init__("the step waits")
         self.until = until
         self.shows = dict(shows or {})
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one person said to a waiting step. A person answers once."""
+
+    user_id: str
+    by: str
+    """For people: an e-mail address."""
+    decision: Literal["approve", "reject"]
+    at: datetime
+    values: JsonObject = field(default_factory=dict[str, JsonValue])
+    comment: str | None = None

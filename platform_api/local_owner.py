@@ -44,6 +44,17 @@ async def local_owner(home: Path, database: Database, passwords: Passwords, *, n
     return owner
 
 
+async def local_caller(home: Path, database: Database, passwords: Passwords, *, now: datetime) -> Caller:
+    """The owner of this machine's platform as the one who calls; made when missing."""
+    await local_owner(home, database, passwords, now=now)
+    async with database.system().read() as db:
+        user = await accounts.find_user(db, organizations.LOCAL_EMAIL)
+        joined = None if user is None else await accounts.membership_of(db, user.id)
+    if user is None or joined is None:
+        raise NotFoundError("user", organizations.LOCAL_EMAIL)
+    return Caller(joined[1].id, joined[1].slug, user.id, None, OWNER, role_permissions(OWNER), "token")
+
+
 async def _renewed(database: Database, passwords: Passwords, *, now: datetime) -> LocalOwner:
     """The file was lost: a new password and one more key for the owner who is there."""
     password = secrets.token_urlsafe(15)

@@ -29,8 +29,9 @@ from platform_api.budgets import endpoints as budgets
 from platform_api.budgets.ledger import SqlBudgetLedger
 from platform_api.database.session import Database
 from platform_api.errors import UnavailableError
+from platform_api.flow_api import approval_endpoints, run_endpoints, schedule_endpoints
 from platform_api.flow_api import endpoints as flow_endpoints
-from platform_api.flow_api import run_endpoints, schedule_endpoints
+from platform_api.flow_api.approvals import SqlAnswers
 from platform_api.flow_api.dispatcher import RunDispatcher
 from platform_api.flow_api.events import LiveEvents
 from platform_api.flow_api.plans import FlowCompiler, FlowTexts
@@ -186,6 +187,7 @@ def build_application(
         routers=[
             flow_endpoints.router,
             run_endpoints.router,
+            approval_endpoints.router,
             schedule_endpoints.router,
             budgets.router,
             usage.router,
@@ -254,6 +256,7 @@ def _joined(
         clock=clock,
         http=HttpRules(allow_hosts=settings.http_allow_hosts),
         cache=MemoryOutcomeCache(clock),
+        answers=SqlAnswers(database),
     )
     max_runs = settings.sections.engine.max_parallel_runs
     is_durable = with_prefect and settings.prefect_api_url is not None and settings.sections.engine.durable != "off"

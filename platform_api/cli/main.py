@@ -7,7 +7,7 @@ import traceback
 import typer
 from typer.exceptions import Abort, Exit, TyperException
 
-from platform_api.cli import admin, flow_documents, models, platform, runs, simulation
+from platform_api.cli import admin, approvals, flow_documents, models, platform, runs, simulation
 from platform_api.cli.outcome import FAILED, INTERRUPTED, INVALID, UNREACHABLE, CommandError, err
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app = typer.Typer(
 
 app.command()(platform.up)
 app.command()(runs.run)
+app.command()(approvals.approve)
 app.command()(flow_documents.validate)
 app.command()(flow_documents.plan)
 app.command()(models.chat)

@@ -1,5 +1,6 @@
 """How a run looks in a terminal while it goes on and when it is over, and as JSON (FLOWS, rule 20)."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -84,6 +85,10 @@ def show_run(run: "Run", steps: Sequence["StepRun"]) -> None:
     colour = {"succeeded": "green", "partial": "yellow"}.get(run.status, "red")
     err.print(f"[{colour}]{run.status}[/] · {cost} · {seconds(took_s)} · {escape(models)}", highlight=False)
     err.print(f"run {run.id}", style="dim", highlight=False)
+    for step in steps:
+        if step.status == "waiting" and step.type == "approve":
+            line = f"modelbridge approve {run.id} {shlex.quote(step.path)}"
+            err.print(f"{step.path} waits for an answer: {line}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _shown(value: object) -> str:

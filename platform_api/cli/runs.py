@@ -35,7 +35,7 @@ def run(
 ) -> int:
     """Run one flow here. Exit 0 succeeded, 1 failed, 2 invalid flow or input, 3 waiting for approval."""
     given = _given(inputs_file)
-    raw = _raw(inputs or [])
+    raw = raw_pairs(inputs or [], "-i")
     settings = settings_of_process()
     text = read_document(file)
     return asyncio.run(_run(settings, file, text, (raw, given), as_json=as_json))
@@ -60,15 +60,16 @@ async def _run(
         values = _checked_inputs(checked.plan, inputs)
         version = await _store(runtime, org_id, text, checked)
         run_id = await _enter(runtime, org_id, checked.plan.flow, version, values)
-        was_interrupted = await _watch(runtime, org_id, run_id, is_quiet=as_json)
+        was_interrupted = await follow(runtime, org_id, run_id, is_quiet=as_json)
         done = await runtime.store.load(run_id)
         steps = await runtime.store.steps(run_id)
     if done is None:
         raise CommandError(f"run {run_id} is gone from the database", FAILED)
-    return _show(done, list(steps), was_interrupted=was_interrupted, as_json=as_json)
+    return show_end(done, list(steps), was_interrupted=was_interrupted, as_json=as_json)
 
 
-def _show(done: "Run", steps: "list[StepRun]", *, was_interrupted: bool, as_json: bool) -> int:
+def show_end(done: "Run", steps: "list[StepRun]", *, was_interrupted: bool, as_json: bool) -> int:
+    """Print how the run stands; the exit code."""
     if as_json:
         print_json(run_json(done, steps))
     else:
@@ -84,12 +85,12 @@ def _show_invalid(checked: "Checked", *, as_json: bool) -> int:
     return INVALID
 
 
-def _raw(inputs: list[str]) -> dict[str, str]:
+def raw_pairs(texts: list[str], option: str) -> dict[str, str]:
     """`name=value` texts as a map. Raises CommandError."""
-    pairs = [text.partition("=") for text in inputs]
-    wrong = [text for text, (_, equals, _) in zip(inputs, pairs, strict=True) if not equals]
+    pairs = [text.partition("=") for text in texts]
+    wrong = [text for text, (_, equals, _) in zip(texts, pairs, strict=True) if not equals]
     if wrong:
-        raise CommandError(f"-i takes name=value, not {wrong[0]!r}", INVALID)
+        raise CommandError(f"{option} takes name=value, not {wrong[0]!r}", INVALID)
     return {name: value for name, _, value in pairs}
 
 
@@ -147,7 +148,7 @@ async def _enter(runtime: "Runtime", org_id: UUID, flow: str, version: int, inpu
     return (await runtime.flows.entrance.start(runtime.database.for_org(org_id), order)).run_id
 
 
-async def _watch(runtime: "Runtime", org_id: UUID, run_id: str, *, is_quiet: bool) -> bool:
+async def follow(runtime: "Runtime", org_id: UUID, run_id: str, *, is_quiet: bool) -> bool:
     """Show progress until the run is over. True when Ctrl-C or SIGTERM cancelled it."""
     cancelling: list[asyncio.Task[None]] = []
 
@@ -180,10 +181,22 @@ async def _until_over(runtime: "Runtime", run_id: str) -> None:
     dispatcher = runtime.flows.dispatcher
     while True:
         run = await dispatcher.wait(run_id, NO_LIMIT_S)
-        if run is None or run.status != "waiting" or (run.wake_at is None and not run.is_cancel_requested):
+        if run is None or run.status != "waiting":
+            return
+        if not run.is_cancel_requested and await _asks(runtime, run_id):
             return
         await asyncio.sleep(POLL_S)
         await dispatcher.wake(run_id)
+
+
+async def _asks(runtime: "Runtime", run_id: str) -> bool:
+    """Does one of its steps wait for a person, who has not answered?"""
+    steps = [step for step in await runtime.store.steps(run_id) if step.status == "waiting" and step.type == "approve"]
+    for step in steps:
+        seen = step.output.get("answers_seen") if isinstance(step.output, Mapping) else None
+        if len(await runtime.engine.answers.of(run_id, step.path)) == seen:
+            return True
+    return False
 
 
 async def _show_progress(runtime: "Runtime", run_id: str, *, is_quiet: bool) -> None:

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, insert, or_, select, update
+from sqlalchemy import ColumnElement, and_, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bridge.clock import Clock
@@ -62,7 +62,7 @@ class SqlRunStore:
         statement = (
             update(RunRow)
             .where(RunRow.id == run_id, RunRow.status.not_in(FINAL_RUN), is_free)
-            .values(owner=owner, lease_until=now + timedelta(seconds=lease_s), epoch=RunRow.epoch + 1)
+            .values(owner=owner, lease_until=now + timedelta(seconds=lease_s), epoch=RunRow.epoch + 1, wake_at=None)
             .returning(RunRow.epoch)
         )
         async with self._sessions() as db:
@@ -103,6 +103,8 @@ class SqlRunStore:
         values = run_outcome(run)
         if run.status in RELEASING:
             values |= {"owner": None, "lease_until": None}
+        if run.status == "waiting":  # an answer that came while it was walked has set the moment already
+            values["wake_at"] = func.coalesce(RunRow.wake_at, run.wake_at)
         async with self._sessions() as db:
             org_id, seq = await self._advance(db, owner, 1, values)
             event = self._event(owner.run_id, seq, "run", run_event_body(replace(run, id=owner.run_id)))

@@ -139,6 +139,37 @@ class CancelAnswer(BaseModel):
     status: str
 
 
+class NewAnswer(Input):
+    """What a person says to a step that asks for approval."""
+
+    decision: Literal["approve", "reject"]
+    values: dict[str, Any] = Field(default_factory=dict, description="The form; fields left out take their defaults.")
+    comment: str | None = Field(default=None, max_length=4000)
+
+
+class AnswerTaken(BaseModel):
+    """The answer is stored; the run goes on when enough people have answered."""
+
+    run_id: str
+    path: str
+    decision: str
+
+
+class OpenApproval(BaseModel):
+    """A step that waits for an answer."""
+
+    run_id: str
+    flow: str
+    path: str
+    form: dict[str, Any]
+    assignees: list[str]
+    quorum: int
+    four_eyes: bool
+    approved_by: list[str]
+    since: datetime | None
+    expires_at: datetime | None
+
+
 class NewSchedule(Input):
     """When to start a flow by itself. Five-field cron in the named time zone."""
 

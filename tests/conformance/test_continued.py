@@ -13,7 +13,7 @@ from flows.engine_services import EngineLimits
 from flows.run_memory import MemoryRunStore
 from flows.runs import FINAL_RUN, Run, RunEvent, RunOwner, StaleOwnerError, StepRun
 from nodes.node import node_types
-from tests.support.conformance import Case, CaseModels, running_cases
+from tests.support.conformance import Case, CaseAnswers, CaseModels, running_cases
 from tests.support.engine import Engine, a_run
 
 AT_ONCE = 8
@@ -65,7 +65,9 @@ async def lost_and_continued(case: Case, n_writes: int) -> tuple[object, ...]:
     engine = Engine(CaseModels(), limits=WRITES)
     store = LosingStore(engine.clock, n_writes)
     engine.store = store
-    engine.services = replace(engine.services, node_types=node_types(), store=store)
+    answers = CaseAnswers(engine.clock, {"r1": case.answers})
+    answers.give("r1")
+    engine.services = replace(engine.services, node_types=node_types(), store=store, answers=answers)
     await store.create(a_run(case.plan, case.inputs))
     with suppress(StaleOwnerError):
         await walk(engine, case)

@@ -6,7 +6,7 @@ import pytest
 
 from bridge.clock import FrozenClock
 from nodes.node import node_types
-from tests.support.conformance import Case, CaseModels, cases, running_cases
+from tests.support.conformance import Case, CaseAnswers, CaseModels, cases, running_cases
 from tests.support.engine import START, Engine
 
 
@@ -14,12 +14,14 @@ from tests.support.engine import START, Engine
 async def test_a_run_ends_as_the_case_says(case: Case) -> None:
     clock = FrozenClock(START)
     engine = Engine(CaseModels(), clock=clock)
-    engine.services = replace(engine.services, node_types=node_types())
+    answers = CaseAnswers(clock, {"r1": case.answers})
+    engine.services = replace(engine.services, node_types=node_types(), answers=answers)
     engine.lane = type(engine.lane)(engine.services)
 
     run = await engine.start(case.plan, case.inputs)
-    while run.status == "waiting" and run.wake_at is not None:
-        clock.advance((run.wake_at - clock.now()).total_seconds())
+    while run.status == "waiting" and (answers.give("r1") or run.wake_at is not None):
+        if run.wake_at is not None and not case.answers:
+            clock.advance((run.wake_at - clock.now()).total_seconds())
         run = await engine.walk(case.plan)
 
     events = await engine.store.events("r1")

@@ -130,6 +130,29 @@ def test_a_wait_waits_in_place(tmp_path: Path) -> None:
     assert answer["steps"]["end"]["status"] == "succeeded"
 
 
+def test_a_run_that_asks_ends_with_3_and_says_what_to_type(tmp_path: Path) -> None:
+    form = "{reply: {type: string, default: Dear}, refund: {type: number}}"
+    (tmp_path / "review.yaml").write_text(
+        "flow: review\nspec: 1\nnodes:\n"
+        f"  ask: {{type: approve, with: {{form: {form}}}}}\n"
+        "outputs: {refund: '${{ nodes.ask.output.values.refund }}', by: '${{ nodes.ask.output.by }}'}\n"
+    )
+    shell = Shell(tmp_path)
+
+    asked = shell("run", "review.yaml")
+    line = next(line for line in asked.stderr.splitlines() if "waits for an answer" in line)
+    typed = line.partition("modelbridge ")[2].split()
+    wrong = shell(*typed, "-v", "refund=much")
+    missing = shell(*typed)
+    answer = shell.json(*typed, "-v", "refund=2")
+    late = shell(*typed, "-v", "refund=2")
+
+    assert asked.returncode == 3
+    assert (wrong.returncode, missing.returncode, late.returncode) == (2, 1, 1)
+    assert answer["outputs"] == {"refund": 2.0, "by": ["owner@local.modelbridge"]}
+    assert "does not wait" in late.stderr
+
+
 def test_a_provider_that_fails_and_hangs_is_replaced_and_the_card_tells_the_story(tmp_path: Path) -> None:
     done = Shell(tmp_path, FAULTY_THEN_LOCAL)("chat", "sturdy", "Say hello.", "--max-tokens", "20", "--explain")
 

@@ -1,12 +1,14 @@
 """The cases of `tests/conformance/cases`: flow documents beside how they must end, on whichever lane.
 
-A file holds a list of cases: `case` (its name, and the flow's), `flow` (the document without its head), `inputs`, and
-`expect`. What `expect` may name is what `Case.seen` answers; a case with `diagnostics` and no `status` never runs.
+A file holds a list of cases: `case` (its name, and the flow's), `flow` (the document without its head), `inputs`,
+`answers` (of people, by step), and `expect`. What `expect` may name is what `Case.seen` answers; a case with
+`diagnostics` and no `status` never runs.
 """
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
@@ -15,6 +17,7 @@ from ruamel.yaml import YAML
 
 from bridge.call_record import CallContext
 from bridge.chat import ChatRequest
+from bridge.clock import Clock
 from bridge.errors import BudgetExceededError
 from bridge.json_types import JsonObject, JsonValue
 from flows.diagnostics import Checked
@@ -24,6 +27,7 @@ from flows.runs import Run, RunEvent, StepError, StepRun
 from flows.validate import check
 from nodes.context import ChatResult
 from nodes.node import ModelUse
+from nodes.waiting import Answer
 from tests.support.engine import ScriptedModels
 
 FOLDER = Path(__file__).parents[1] / "conformance"
@@ -55,6 +59,32 @@ class CaseModels(ScriptedModels):
         return await super().chat(request, context)
 
 
+class CaseAnswers:
+    """What a case says that people answer; they do so once the run waits for the first time."""
+
+    def __init__(self, clock: Clock, said: Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]]) -> None:
+        """`said`: run id -> path of the step -> answers."""
+        self._clock = clock
+        self._said = said
+        self._given: dict[str, datetime] = {}
+
+    def give(self, run_id: str) -> bool:
+        """Let the people of this run answer now; False when they have, or nobody does."""
+        if run_id in self._given or not self._said.get(run_id):
+            return False
+        self._given[run_id] = self._clock.now()
+        return True
+
+    async def of(self, run_id: str, path: str) -> Sequence[Answer]:
+        at = self._given.get(run_id)
+        said = self._said[run_id].get(path, ()) if at is not None else ()
+        return [
+            Answer(one["by"], one["by"], one["decision"], at, one.get("values") or {}, one.get("comment"))
+            for one in said
+            if at is not None
+        ]
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
     """One document, its inputs, and its expected end."""
@@ -63,6 +93,7 @@ class Case:
     text: str
     given: JsonObject
     expected: Mapping[str, Any]
+    answers: Mapping[str, Sequence[Mapping[str, Any]]]
 
     @property
     def is_run(self) -> bool:
@@ -184,13 +215,13 @@ def _read(path: Path) -> list[Case]:
 
 
 def _case(path: Path, raw: Mapping[str, Any]) -> Case:
-    assert raw.keys() <= {"case", "flow", "inputs", "expect"}, (path.name, raw)
+    assert raw.keys() <= {"case", "flow", "inputs", "answers", "expect"}, (path.name, raw)
     name, expected = str(raw["case"]), cast("dict[str, JsonValue]", raw["expect"])
     known = {"status", "outputs", "steps", "errors", "order", "out", "attempts", "cached", "cost", "says", "lost"}
     assert expected.keys() <= known | {"diagnostics"}, (name, expected.keys() - known)
     assert "steps" in expected or "diagnostics" in expected, name
     text = f"{raw['flow'].rstrip()}\nflow: {name.replace('_', '-')}\nspec: 1\n"
-    return Case(name, text, raw.get("inputs") or {}, expected)
+    return Case(name, text, raw.get("inputs") or {}, expected, raw.get("answers") or {})
 
 
 @cache

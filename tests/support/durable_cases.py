@@ -21,7 +21,7 @@ from flows.prefect_server import prepare_process
 from flows.run_memory import MemoryEventBus, MemoryOutcomeCache, MemoryRunStore
 from flows.runs import FINAL_RUN, Run, RunEvent, StepRun
 from nodes.node import node_types
-from tests.support.conformance import Case, CaseModels, running_cases
+from tests.support.conformance import Case, CaseAnswers, CaseModels, running_cases
 from tests.support.engine import a_run
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ class CaseLoader:
         self._cases = cases
         clock = SystemClock()
         self.store = MemoryRunStore(clock)
+        self.answers = CaseAnswers(clock, {name: case.answers for name, case in cases.items()})
         self.services = EngineServices(
             models=CaseModels(),
             expressions=CelExpressions(),
@@ -73,6 +74,7 @@ class CaseLoader:
             bus=MemoryEventBus(),
             load_plan=self._no_plan,
             cache=MemoryOutcomeCache(clock),
+            answers=self.answers,
             limits=EngineLimits(lease_s=120.0, flush_after_s=0.02),
             node_types=node_types(),
         )
@@ -117,7 +119,7 @@ async def walk_all(cases: dict[str, Case], api_url: str) -> dict[str, Walked]:
                 runs = [run for name in waiting if (run := await loader.store.load(name)) is not None]
                 waiting -= {run.id for run in runs if run.status in FINAL_RUN}
                 for run in runs:
-                    if _is_due(run):
+                    if _is_put_aside(run) and (loader.answers.give(run.id) or _is_due(run)):
                         again = await deployments.trigger(run.id, "acme", attempt_key=f"{run.id}:{run.epoch}")
                         triggered[run.id] = tuple(dict.fromkeys((*triggered[run.id], again)))
         stop.set()
@@ -126,8 +128,11 @@ async def walk_all(cases: dict[str, Case], api_url: str) -> dict[str, Walked]:
 
 
 def _is_due(run: Run) -> bool:
-    is_put_aside = run.status == "waiting" and run.owner is None
-    return is_put_aside and run.wake_at is not None and run.wake_at <= SystemClock().now()
+    return run.wake_at is not None and run.wake_at <= SystemClock().now()
+
+
+def _is_put_aside(run: Run) -> bool:
+    return run.status == "waiting" and run.owner is None
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ from bridge.errors import BridgeError
 from bridge.json_types import JsonValue
 from nodes.context import ChatResult, HttpRules, NodeContext
 from nodes.errors import ExpressionError
+from nodes.waiting import Answer
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
 
@@ -122,6 +123,7 @@ def node_context(
     on_token: Callable[[str], None] | None = None,
     re_ask: str | None = None,
     waiting_since: datetime | None = None,
+    answers: Sequence[Answer] = (),
 ) -> NodeContext:
     """The world of one attempt, made of fakes."""
     return NodeContext(
@@ -135,6 +137,7 @@ def node_context(
         on_token=on_token,
         re_ask=re_ask,
         waiting_since=waiting_since,
+        answers=answers,
     )
 
 

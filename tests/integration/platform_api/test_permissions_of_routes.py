@@ -39,6 +39,8 @@ run:read      GET     /api/runs
 run:read      GET     /api/runs/{run_id}
 run:read      GET     /api/runs/{run_id}/events
 run:cancel    POST    /api/runs/{run_id}/cancel
+run:read      GET     /api/approvals
+run:approve   POST    /api/runs/{run_id}/approvals/{path}
 call:read     GET     /api/calls/{call_id}
 schedule:read   GET     /api/schedules
 schedule:write  POST    /api/schedules
