@@ -13,6 +13,7 @@ from studio.page_frame import status_badge
 from studio.rows import CANDIDATE_COLUMNS, candidate_row, status_cell, text
 from studio.run_graph import item_paths, step_id
 from studio.session import api, api_errors
+from studio.step_choice import choose_step
 
 MAX_ITEMS = 200
 MAX_FIELDS = 12
@@ -137,7 +138,7 @@ def _items(run: RunDetail, paths: list[str], *, key: str) -> None:
     if len(paths) > MAX_ITEMS:
         st.caption(f"the first {MAX_ITEMS} of {len(paths)}")
     if opened:
-        st.query_params["node"] = opened
+        choose_step(run.run_id, opened)
         st.rerun(scope="fragment")
 
 

@@ -1,6 +1,7 @@
 """One run on one canvas: graph, timeline, money and the inside of the chosen step. Live while it runs."""
 
 from datetime import UTC, datetime
+from functools import partial
 
 import streamlit as st
 
@@ -15,23 +16,24 @@ from studio.run_form import open_run_drawer
 from studio.run_graph import card_of, timeline_names
 from studio.session import api, api_errors
 from studio.status import is_active, style
+from studio.step_choice import choose_step, chosen_name, take_from_address
 
 TICK_S = 2
 RERUN = "rerun_of"
 
 
 def chosen_step(run: RunDetail) -> str | None:
-    """The step in the URL; without one the first failed step. An empty `node` means none on purpose."""
-    named = st.query_params.get("node")
+    """The chosen step; without a choice the first failed step. An empty choice means none on purpose."""
+    named = chosen_name(run.run_id)
     if named is not None:
         return named if named in run.steps or any(node.id == named for node in run.graph.nodes) else None
     failed = [error.path or error.node for error in run.errors]
     return next((path for path in failed if path in run.steps), None)
 
 
-def remember_step(node: str | None) -> None:
-    """Put the choice into the URL."""
-    st.query_params["node"] = node or ""
+def graph_key(run_id: str) -> str:
+    """Key of the graph's state, which lives while the page of this run is open."""
+    return f"dag_{run_id}"
 
 
 def elapsed_ms(run: RunDetail, now: datetime) -> float | None:
@@ -116,10 +118,10 @@ def canvas(run_id: str, was_active: bool) -> None:
         dag_view(
             run.graph,
             run.steps,
-            key=f"dag_{run_id}",
+            key=graph_key(run_id),
             selected=card_of(chosen) if chosen else None,
             label=f"Steps of {run.flow}, run {short_id(run_id)}",
-            on_select=remember_step,
+            on_select=partial(choose_step, run_id),
         )
         left, right = st.columns([1.15, 1], gap="large")
         with left:
@@ -144,6 +146,7 @@ def render() -> None:
         page_title("Run")
         empty_state("This address names no run. Choose one from the list of runs.", icon="play_circle")
         return
+    take_from_address(run_id, is_new_visit=graph_key(run_id) not in st.session_state)
     with api_errors("run_head"):
         active = is_active(api().run(run_id).status)
         st.fragment(canvas, run_every=TICK_S if active else None)(run_id, active)

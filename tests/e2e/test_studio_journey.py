@@ -17,6 +17,7 @@ SHOTS = ROOT / "dist" / "studio"
 VIEW = {"width": 1440, "height": 1000}
 TICK_BYTES = 20_000
 NAVIGATION_S = 1.0
+SLOW_ANSWERS = Path(__file__).with_name("slow_answers.js")
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +131,27 @@ def test_a_step_is_chosen_by_keyboard_and_by_click_and_focus_survives_refreshes(
     expect(page.get_by_role("heading", name="judge")).to_be_visible()
     page.keyboard.press("Escape")
     expect(page.get_by_role("heading", name="Run", exact=True)).to_be_visible()
+
+
+def test_a_refresh_with_the_address_from_before_a_click_does_not_undo_the_click(
+    page: Page, studio: str, platform: FakePlatform
+) -> None:
+    page.add_init_script(path=SLOW_ANSWERS)
+    run = platform.start_live(at_s=4.5, speed=0.05)  # draft has ended, judge runs for half a minute
+    open_signed_in(page, f"{studio}/run?run={run.run_id}&node=classify")
+    expect(page.get_by_role("heading", name="classify")).to_be_visible()
+    page.evaluate("window.answersTakeMs = 2500")
+    asked = len(platform.requests)
+    page.get_by_role("button", name=re.compile("^draft, ")).click()
+    page.wait_for_timeout(4500)
+    page.evaluate("window.answersTakeMs = 0")
+    expect(page).to_have_url(re.compile("node=draft"))
+    expect(page.get_by_role("heading", name="draft")).to_be_visible()
+    since = platform.requests[asked:]
+    first = next(at for at, line in enumerate(since) if "call-draft" in line)
+    assert [line for line in since[first:] if "call-classify" in line] == []
+    page.go_back()
+    expect(page.get_by_role("heading", name="classify")).to_be_visible()
 
 
 def test_only_ctrl_and_wheel_zoom_the_graph(page: Page, studio: str) -> None:

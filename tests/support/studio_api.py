@@ -60,9 +60,11 @@ class FakePlatform:
         for run_id, script, minutes in ((DONE_RUN, SUCCEEDS, 9), (FAILED_RUN, FAILS, 27)):
             self.runs[run_id] = FakeRun(run_id, script, self.now - timedelta(minutes=minutes), ticket)
 
-    def start_live(self) -> FakeRun:
-        """A run that begins now."""
-        run = FakeRun(LIVE_RUN, SUCCEEDS, datetime.now(UTC), {"ticket": "Site is down"}, self.speed)
+    def start_live(self, *, at_s: float = 0.0, speed: float | None = None) -> FakeRun:
+        """A run that is `at_s` seconds of its script old now."""
+        pace = self.speed if speed is None else speed
+        began = datetime.now(UTC) - timedelta(seconds=at_s / pace)
+        run = FakeRun(LIVE_RUN, SUCCEEDS, began, {"ticket": "Site is down"}, pace)
         self.runs[run.run_id] = run
         return run
 
