@@ -196,6 +196,25 @@ async def test_a_killed_workers_run_is_continued_without_repeating_paid_steps(st
     assert stage.calls("r") == ["a", "b", "slow", "slow", "c"]
 
 
+async def test_a_loop_whose_worker_is_killed_in_a_pass_goes_on_in_that_pass(stage: Stage) -> None:
+    (stage.folder / "hold").touch()
+    with stage.worker("w1") as first:
+        await stage.trigger("r", "looping")
+        await stage.called("r", "slow")
+        first.kill()
+        first.wait()
+    (stage.folder / "hold").unlink()
+    await asyncio.sleep(LIMITS.lease_s)
+
+    with stage.worker("w2"):
+        await stage.trigger("r", attempt=1)
+        run = await stage.ended("r")
+
+    assert (run.status, dict(run.outputs)) == ("succeeded", {"state": {"n": 4, "text": "re: pass 3"}, "passes": 4})
+    assert stage.calls("r") == ["pass 0", "pass 1", "slow", "slow", "pass 3"]
+    assert run.cost_nano_usd == 4000
+
+
 async def test_a_worker_that_slept_beyond_its_lease_writes_nothing_when_it_wakes(stage: Stage) -> None:
     (stage.folder / "hold").touch()
     with stage.worker("w1") as sleeper:

@@ -18,13 +18,13 @@ from bridge.chat import ChatRequest
 from bridge.clock import SystemClock
 from flows.engine_services import EngineLimits, EngineServices
 from flows.expressions import CelExpressions
-from flows.plan import Plan
+from flows.plan import Block, Plan
 from flows.prefect_server import prepare_process
 from flows.run_memory import MemoryEventBus, MemoryRunStore
 from flows.runs import Run, RunEvent, RunOwner, StepRun
 from nodes.context import ChatResult
 from nodes.node import node_types
-from tests.support.engine import ScriptedModels, a_plan, paid, probe, reads
+from tests.support.engine import ScriptedModels, a_plan, a_step, paid, probe, reads
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -48,6 +48,27 @@ PLANS: dict[str, Plan] = {
             probe("last", "second", with_={"value": "${{ nodes.second.output.text }}"}, depends_on=[reads("second")]),
             flow="chain",
             outputs={"text": "${{ nodes.last.output.value }}"},
+        ),
+        a_plan(
+            a_step(
+                "again",
+                "loop",
+                with_={"state": {"n": 0, "text": ""}, "until": "state.n > 3", "max": 9},
+                body=Block(
+                    (
+                        paid("ask", with_={"prompt": "${{ state.n == 2 ? 'slow' : 'pass ' + string(state.n) }}"}),
+                        a_step(
+                            "next",
+                            "transform",
+                            with_={"map": {"n": "state.n + 1", "text": "nodes.ask.output.text"}},
+                            depends_on=[reads("ask")],
+                        ),
+                    ),
+                    final="next",
+                ),
+            ),
+            flow="looping",
+            outputs={"state": "${{ nodes.again.output.state }}", "passes": "${{ nodes.again.output.iterations }}"},
         ),
         a_plan(
             paid("a", with_={"prompt": "a"}),
