@@ -82,7 +82,7 @@ class BlockWalk:
                 self._wake.clear()
                 while self._finished:
                     step_id = self._finished.popleft()
-                    self._settle(self._steps[step_id], self._running.pop(step_id).result())
+                    self._take(self._steps[step_id], self._running.pop(step_id))
         except BaseException:
             await self._abandon()
             if (reason := self._why_cancelled()) is not None:
@@ -166,6 +166,15 @@ class BlockWalk:
         self._finished.append(step_id)
         self._wake.set()
 
+    def _take(self, step: PlanStep, task: asyncio.Task[StepRun]) -> None:
+        """What a finished task has brought. One that we cancelled before its first turn has brought nothing."""
+        reason = self._cancelling.get(step.id) or self._stop or self._why_cancelled()
+        if task.cancelled() and reason is not None:
+            self._end_unstarted(step, "cancelled", reason)
+            self._consider(deque(self._dependents.get(step.id, ())))
+        else:
+            self._settle(step, task.result())
+
     def _settle(self, step: PlanStep, outcome: StepRun) -> None:
         if outcome.status == "waiting":
             self._waiting.add(step.id)
@@ -222,7 +231,9 @@ class BlockWalk:
         self._stop = self._stop or reason
         self._end_pending()
         for step_id, task in self._running.items():
-            if not task.cancelled() and task.exception() is None:
+            if task.cancelled():
+                self._end_unstarted(self._steps[step_id], "cancelled", reason)
+            elif task.exception() is None:
                 self._end(self._steps[step_id], task.result())
 
     async def _abandon(self) -> None:
