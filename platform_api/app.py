@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from importlib.metadata import version
+from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import JSONResponse
@@ -35,6 +36,8 @@ from platform_api.settings import Settings
 logger = logging.getLogger(__name__)
 
 UPKEEP_S = 20.0
+Description = Callable[[], tuple[dict[str, Any], dict[str, dict[str, Any]]]]
+"""Gives the paths and components that are added to /openapi.json."""
 Part = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 """Something that starts before the first request and ends after the last one."""
 
@@ -48,12 +51,26 @@ class Application(FastAPI):
 
     data_plane: ASGIApp | None = None
     data_plane_prefix = "/v1/"
+    data_plane_description: Description | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self.data_plane is not None and scope["type"] == "http" and scope["path"].startswith(self.data_plane_prefix):
             await self.data_plane(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)
+
+    def openapi(self) -> dict[str, Any]:
+        """The description of the whole API, made once."""
+        if self.openapi_schema is None:
+            schema = super().openapi()
+            describe = self.data_plane_description
+            paths, components = describe() if describe is not None else ({}, {})
+            schema["paths"].update(paths)
+            named_schemas = schema.setdefault("components", {}).setdefault("schemas", {})
+            named_schemas["Problem"] = problem_responses.SCHEMA
+            for kind, named in components.items():
+                schema.setdefault("components", {}).setdefault(kind, {}).update(named)
+        return super().openapi()
 
 
 def create_app(
@@ -88,7 +105,7 @@ def create_app(
             Middleware(BodyLimit),
             Middleware(Idempotency, identity=lambda: identity),
         ],
-        responses={"default": {"description": "A problem (RFC 9457)", "content": {problem_responses.MEDIA_TYPE: {}}}},
+        responses=dict(problem_responses.DECLARED),
     )
     if data_plane is not None:
         app.data_plane = RequestContext(data_plane, counter=metrics, new_id=new_request_id)

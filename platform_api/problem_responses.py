@@ -1,11 +1,13 @@
 """Errors as application/problem+json: the handlers FastAPI is given, and the raw form for what runs before it."""
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
@@ -16,6 +18,51 @@ logger = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 MAX_LISTED = 50
+SCHEMA: Mapping[str, Any] = {
+    "title": "Problem",
+    "description": "An error (RFC 9457). `code` is stable; `errors` says which fields are wrong.",
+    "type": "object",
+    "required": ["type", "title", "status", "detail", "code", "request_id"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "code": {"type": "string"},
+        "request_id": {"type": ["string", "null"]},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["pointer", "message"],
+                "properties": {"pointer": {"type": "string"}, "message": {"type": "string"}},
+            },
+        },
+    },
+}
+"""A problem in the words of /openapi.json, under the name `Problem`."""
+_SAID: Mapping[int, str] = {
+    400: "The request cannot be read",
+    401: "Nobody is signed in, or the credential is not valid",
+    402: "A budget does not allow it",
+    403: "The caller may not do this",
+    404: "Not there, or another organisation's",
+    405: "Another method",
+    408: "The body did not come in time",
+    409: "The state of things forbids it",
+    413: "The body is too large",
+    422: "Readable but wrong; `errors` says where",
+    429: "Too many attempts; `retry-after` says when to come back",
+    500: "Our fault; the log has the request id",
+    502: "No provider gave a usable answer",
+    503: "A part we need does not answer",
+    504: "No answer within the deadline",
+}
+DECLARED: Mapping[int | str, dict[str, Any]] = {
+    status: {"description": said, "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
+    for status, said in _SAID.items()
+}
+"""What any route may answer instead of its result, for its declaration."""
 _CODES = {404: "not_found", 405: "method_not_allowed", 415: "unsupported_media_type", 400: "bad_request"}
 
 
@@ -57,11 +104,21 @@ async def _known(_request: Request, error: Exception) -> Response:
     return ProblemResponse(problem)
 
 
-async def _http(_request: Request, error: Exception) -> Response:
+async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     detail = error.detail if error.status_code != 404 else "there is nothing at this address"
     code = _CODES.get(error.status_code, "http_error")
-    return ProblemResponse(Problem(error.status_code, code, str(detail), headers=dict(error.headers or {})))
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers = {"allow": ", ".join(_methods_at(request))}
+    return ProblemResponse(Problem(error.status_code, code, str(detail), headers=headers))
+
+
+def _methods_at(request: Request) -> list[str]:
+    """What may be sent to the address: of all its routes, where the framework names those of the first one only."""
+    path = request.scope["path"]
+    routes = [route for route in iter_route_contexts(request.app.routes) if hasattr(route, "path_regex")]
+    return sorted({method for route in routes if route.path_regex.match(path) for method in route.methods or ()})
 
 
 async def _invalid(_request: Request, error: Exception) -> Response:

@@ -41,6 +41,7 @@ from platform_api.flow_api.run_store import SqlRunStore
 from platform_api.flow_api.schedules import SchedulePublisher
 from platform_api.flow_api.services import FlowServices
 from platform_api.llm import native_endpoints
+from platform_api.llm.api_description import described_paths
 from platform_api.llm.data_plane import DataPlane
 from platform_api.llm.flow_model import FlowModels
 from platform_api.llm.plane_parts import PlaneParts
@@ -179,7 +180,7 @@ def build_application(
             async with _connecting(runtime):
                 yield
 
-    return create_app(
+    app = create_app(
         settings,
         database,
         clock=clock,
@@ -196,6 +197,8 @@ def build_application(
         data_plane=DataPlane(parts=plane_parts),
         parts=[runtime_part],
     )
+    app.data_plane_description = described_paths
+    return app
 
 
 @asynccontextmanager

@@ -10,7 +10,7 @@ from platform_api.auth.caller import Db, Now, Sessions, require
 from platform_api.auth.principals import Caller
 from platform_api.errors import ConflictError, NotFoundError, Problem
 from platform_api.flow_api import schedules, service
-from platform_api.flow_api.schemas import FlowDetail, FlowItem, NewFlow, Publish, StoredFlow
+from platform_api.flow_api.schemas import MAX_VERSION, FlowDetail, FlowItem, NewFlow, Publish, StoredFlow
 from platform_api.flow_api.services import Flows
 from platform_api.paging import Page, Paging
 from platform_api.problem_responses import MEDIA_TYPE
@@ -46,7 +46,7 @@ async def get_flow(
     caller: FlowReader,
     sessions: Sessions,
     flows: Flows,
-    version: Annotated[int | None, Query(ge=1)] = None,
+    version: Annotated[int | None, Query(ge=1, le=MAX_VERSION)] = None,
 ) -> FlowDetail:
     """One version of a flow (the published one, else the latest): text, graph, inputs, all versions."""
     async with sessions.read() as db:

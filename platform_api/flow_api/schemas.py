@@ -7,6 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from platform_api.flow_api.plans import MAX_YAML_BYTES
 
+MAX_VERSION = 2**31 - 1
+"""What the column of version numbers holds."""
+
 
 class Input(BaseModel):
     """Base of request bodies: an unknown key is an error."""
@@ -32,7 +35,7 @@ class StoredFlow(BaseModel):
 class Publish(Input):
     """Which version to publish; the latest when absent."""
 
-    version: int | None = Field(default=None, ge=1)
+    version: int | None = Field(default=None, ge=1, le=MAX_VERSION)
 
 
 class VersionItem(BaseModel):
@@ -87,7 +90,7 @@ class NewRun(Input):
     """What to run a flow with."""
 
     inputs: dict[str, Any] = Field(default_factory=dict[str, Any])
-    version: int | None = Field(default=None, ge=1)
+    version: int | None = Field(default=None, ge=1, le=MAX_VERSION)
     engine: Literal["auto", "inline", "prefect"] | None = None
 
 
@@ -176,7 +179,7 @@ class NewSchedule(Input):
     flow: str = Field(min_length=1, max_length=63)
     cron: str = Field(min_length=9, max_length=200)
     timezone: str = Field(default="UTC", max_length=64)
-    version: int | None = Field(default=None, ge=1)
+    version: int | None = Field(default=None, ge=1, le=MAX_VERSION)
     inputs: dict[str, Any] = Field(default_factory=dict[str, Any])
     paused: bool = False
     overlap: Literal["skip", "queue", "allow"] = "skip"

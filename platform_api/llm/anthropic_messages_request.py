@@ -73,7 +73,7 @@ class _RedactedThinking(msgspec.Struct, tag_field="type", tag="redacted_thinking
 class _ToolUse(msgspec.Struct, tag_field="type", tag="tool_use"):
     id: str
     name: str
-    input: msgspec.Raw = msgspec.Raw(b"{}")
+    input: msgspec.Raw = msgspec.field(default_factory=lambda: msgspec.Raw(b"{}"))
     cache_control: _CacheControl | None = None
 
 

@@ -74,7 +74,8 @@ class DataPlane:
         try:
             if request.method != endpoint.method:
                 said = f"{request.method} is not for {request.path}"
-                await request.refuse(dialect, Problem(405, "method_not_allowed", said))
+                allow = {"allow": endpoint.method}
+                await request.refuse(dialect, Problem(405, "method_not_allowed", said, headers=allow))
                 return
             await endpoint.answer(request, self._parts())
         except ClientGoneError:

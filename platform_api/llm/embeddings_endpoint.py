@@ -16,14 +16,16 @@ from platform_api.llm.plane_parts import PlaneParts, caller_of, check_model, con
 MAX_TEXTS = 2048
 
 
-class _Body(msgspec.Struct):
+class EmbeddingsBody(msgspec.Struct):
+    """What is asked."""
+
     model: str
     input: str | list[str | int | list[int]]
     encoding_format: Literal["float", "base64"] = "float"
     dimensions: int | None = None
 
 
-_decoder = msgspec.json.Decoder(_Body)
+_decoder = msgspec.json.Decoder(EmbeddingsBody)
 
 
 async def embeddings(request: ClientRequest, parts: PlaneParts) -> None:
@@ -39,7 +41,7 @@ async def embeddings(request: ClientRequest, parts: PlaneParts) -> None:
     await request.answer(reply, [JSON, *facts_of(record, request.elapsed_ms())])
 
 
-def read_body(raw: bytes) -> _Body:
+def read_body(raw: bytes) -> EmbeddingsBody:
     """The body, parsed once. Raises InvalidRequestError."""
     body = decoded(raw, _decoder)
     if body.dimensions is not None and body.dimensions < 1:
@@ -47,7 +49,7 @@ def read_body(raw: bytes) -> _Body:
     return body
 
 
-def texts_of(body: _Body) -> tuple[str, ...]:
+def texts_of(body: EmbeddingsBody) -> tuple[str, ...]:
     """The texts to embed. Raises InvalidRequestError: there are none or too many, or they are tokens."""
     given = [body.input] if isinstance(body.input, str) else body.input
     texts = tuple(one for one in given if isinstance(one, str))

@@ -31,7 +31,7 @@ class Generate(BaseModel):
     stop: list[str] = Field(default_factory=list[str], max_length=8)
     seed: int | None = None
     task: str | None = Field(default=None, max_length=200)
-    deadline_s: float | None = Field(default=None, gt=0, le=3600)
+    deadline_s: float | None = Field(default=None, ge=0.01, le=3600)
 
 
 class GenerateStructured(Generate):

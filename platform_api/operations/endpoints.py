@@ -77,7 +77,13 @@ async def readyz(request: Request) -> Response:
     return JSONResponse(body, status_code=200 if is_ready else 503)
 
 
-@router.get("/metrics", dependencies=[PUBLIC], operation_id="operations_metrics")
+@router.get(
+    "/metrics",
+    dependencies=[PUBLIC],
+    operation_id="operations_metrics",
+    response_class=Response,
+    responses={200: {"description": "What was counted", "content": {"text/plain": {"schema": {"type": "string"}}}}},
+)
 async def metrics(request: Request) -> Response:
     """Counters and histograms for Prometheus. No label names a tenant, a user or a key."""
     body, media_type = cast("Metrics", request.app.state.metrics).exposition()

@@ -1,0 +1,123 @@
+"""What /openapi.json says of /v1: the data plane stands before FastAPI, which therefore knows nothing of it.
+
+The schemas of bodies come from the types that read them, so the description cannot drift from the reader.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from bridge.json_types import JsonObject
+from platform_api.llm.anthropic_messages_request import MessagesBody
+from platform_api.llm.data_plane import ENDPOINTS, MODELS
+from platform_api.llm.embeddings_endpoint import EmbeddingsBody
+from platform_api.llm.openai_chat_request import ChatBody
+from platform_api.llm.openai_responses_request import ResponsesBody
+
+REFERENCE = "#/components/schemas/{name}"
+KEY, ANTHROPIC_KEY = "API key", "API key as Anthropic's clients send it"
+BODIES: Mapping[str, tuple[type, str, str]] = {
+    "/v1/chat/completions": (ChatBody, "A chat completion", "OpenAIError"),
+    "/v1/responses": (ResponsesBody, "A model response", "OpenAIError"),
+    "/v1/embeddings": (EmbeddingsBody, "One vector a text", "OpenAIError"),
+    "/v1/messages": (MessagesBody, "A message", "AnthropicError"),
+    "/v1/messages/count_tokens": (MessagesBody, "Input tokens of a message, estimated for free", "AnthropicError"),
+}
+"""What each path reads, what it answers, and the shape of its errors."""
+STREAMED = frozenset({"/v1/chat/completions", "/v1/responses", "/v1/messages"})
+REFUSALS: Mapping[int, str] = {
+    400: "The body or a field of it cannot be served; the message names it",
+    401: "No valid key",
+    402: "A budget does not allow the call",
+    403: "The key may not do this, or not with this model",
+    404: "No such model",
+    405: "Another method",
+    408: "The body did not come in time",
+    413: "The body is too large",
+    429: "A limit is reached; `retry-after` says when to come back",
+    500: "Our fault; the log has the request id",
+    502: "No provider gave a usable answer",
+    503: "Nobody can answer now",
+    504: "No answer within the deadline",
+    529: "Nobody can answer now, as Anthropic says it",
+}
+_TEXT: Mapping[str, Any] = {"type": "string"}
+_TEXT_OR_NULL: Mapping[str, Any] = {"type": ["string", "null"]}
+
+
+def described_paths() -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """Paths and components of the data plane, to be joined with FastAPI's."""
+    kinds = list({body for body, _, _ in BODIES.values()})
+    schemas, named = msgspec.json.schema_components(kinds, schema_hook=_anything, ref_template=REFERENCE)
+    of_kind = dict(zip(kinds, schemas, strict=True))
+    paths: dict[str, Any] = {
+        path: {"post": _posted(path, of_kind[body], what, error)} for path, (body, what, error) in BODIES.items()
+    }
+    paths[MODELS] = {"get": _listed("Models and aliases that the caller may use")}
+    paths[f"{MODELS}/{{model}}"] = {"get": {**_listed("One model or alias"), "parameters": [_model_parameter()]}}
+    assert set(ENDPOINTS) <= set(paths), "a path of the data plane is not described"
+    security = {
+        KEY: {"type": "http", "scheme": "bearer"},
+        ANTHROPIC_KEY: {"type": "apiKey", "in": "header", "name": "x-api-key"},
+    }
+    return paths, {"schemas": {**named, **_error_schemas()}, "securitySchemes": security}
+
+
+def _anything(kind: type) -> dict[str, Any]:
+    """The schema of what the readers leave open, such as a tool's own JSON Schema."""
+    if kind is not object:
+        raise NotImplementedError(kind)
+    return {"description": "any JSON value"}
+
+
+def _posted(path: str, body: Mapping[str, Any], what: str, error: str) -> dict[str, Any]:
+    answer: dict[str, Any] = {"application/json": {"schema": {"type": "object"}}}
+    if path in STREAMED:
+        answer["text/event-stream"] = {"schema": {"type": "string"}}
+    return {
+        "operationId": path.removeprefix("/v1/").replace("/", "_"),
+        "summary": what,
+        "tags": ["llm"],
+        "security": [{KEY: []}, {ANTHROPIC_KEY: []}],
+        "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
+        "responses": {"200": {"description": what, "content": answer}, **_refused(error)},
+    }
+
+
+def _listed(what: str) -> dict[str, Any]:
+    return {
+        "operationId": "list_models" if "aliases" in what else "get_model",
+        "summary": what,
+        "description": "In Anthropic's words where the client sends `anthropic-version`, else in OpenAI's.",
+        "tags": ["llm"],
+        "security": [{KEY: []}, {ANTHROPIC_KEY: []}],
+        "responses": {
+            "200": {"description": what, "content": {"application/json": {"schema": {"type": "object"}}}},
+            **_refused("OpenAIError", "AnthropicError"),
+        },
+    }
+
+
+def _model_parameter() -> JsonObject:
+    return {"name": "model", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+
+
+def _refused(*errors: str) -> dict[str, Any]:
+    shapes = [{"$ref": REFERENCE.format(name=error)} for error in errors]
+    schema = shapes[0] if len(shapes) == 1 else {"anyOf": shapes}
+    content = {"application/json": {"schema": schema}}
+    return {str(status): {"description": said, "content": content} for status, said in REFUSALS.items()}
+
+
+def _error_schemas() -> dict[str, Any]:
+    openai = _object({"message": _TEXT, "type": _TEXT, "param": _TEXT_OR_NULL, "code": _TEXT_OR_NULL})
+    anthropic = _object({"type": _TEXT, "message": _TEXT})
+    return {
+        "OpenAIError": _object({"error": openai}),
+        "AnthropicError": _object({"type": {"const": "error"}, "error": anthropic, "request_id": _TEXT_OR_NULL}),
+    }
+
+
+def _object(properties: Mapping[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "required": list(properties), "properties": dict(properties)}
