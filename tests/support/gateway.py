@@ -39,11 +39,11 @@ class Gateway:
 
 
 @asynccontextmanager
-async def running_gateway(url: str, home: Path) -> AsyncGenerator[Gateway]:
+async def running_gateway(url: str, home: Path, *, has_local_model: bool = True) -> AsyncGenerator[Gateway]:
     """Over the migrated database at `url`."""
     home.mkdir(parents=True, exist_ok=True)
     with (home / "modelbridge.yaml").open("w") as file:
-        YAML().dump(_config(), file)
+        YAML().dump(_config(has_local_model=has_local_model), file)
     environ = {"MODELBRIDGE_HOME": str(home), "DATABASE_URL": url, "JWT_SECRET_KEY": SECRET}
     database = Database(url, pool_size=5)
     app = build_application(Settings.from_environment(environ, folder=home), database, drain_grace_s=0.2)
@@ -58,13 +58,14 @@ async def running_gateway(url: str, home: Path) -> AsyncGenerator[Gateway]:
         await database.aclose()
 
 
-def _config() -> dict[str, Any]:
+def _config(*, has_local_model: bool) -> dict[str, Any]:
     names = [f"p_{dialect}/{name}" for dialect in DIALECTS for name in ("echo", "cut", "broken", "long")]
     return {
         "providers": {
             **{f"p_{one}": {"base_url": f"mock://{one}", "dialect": one, "options": OPTIONS} for one in DIALECTS},
-            "local": {},
+            **({"local": {}} if has_local_model else {}),
         },
+        "aliases": {} if has_local_model else {"balanced": {"policy": "priority", "candidates": ["p_openai/echo"]}},
         "models": {name: {**PRICED, "capabilities": CAPABILITIES} for name in names},
         "retry": {"max_per_target": 1},
     }
