@@ -178,10 +178,11 @@ async def test_edges_in_prefect_are_the_dependencies_and_nothing_else(stage: Sta
     assert edges == {("first", "second"), ("second", "last")}
 
 
-async def test_a_killed_workers_run_is_continued_without_repeating_paid_steps(stage: Stage) -> None:
+async def killed_and_continued(stage: Stage, flow: str) -> Run:
+    """The run, whose first worker is killed within the call `slow` and whose second one ends it."""
     (stage.folder / "hold").touch()
     with stage.worker("w1") as first:
-        await stage.trigger("r", "slow")
+        await stage.trigger("r", flow)
         await stage.called("r", "slow")
         first.kill()
         first.wait()
@@ -190,25 +191,18 @@ async def test_a_killed_workers_run_is_continued_without_repeating_paid_steps(st
 
     with stage.worker("w2"):
         await stage.trigger("r", attempt=1)
-        run = await stage.ended("r")
+        return await stage.ended("r")
+
+
+async def test_a_killed_workers_run_is_continued_without_repeating_paid_steps(stage: Stage) -> None:
+    run = await killed_and_continued(stage, "slow")
 
     assert (run.status, dict(run.outputs), run.epoch) == ("succeeded", {"text": "re: c"}, 2)
     assert stage.calls("r") == ["a", "b", "slow", "slow", "c"]
 
 
 async def test_a_loop_whose_worker_is_killed_in_a_pass_goes_on_in_that_pass(stage: Stage) -> None:
-    (stage.folder / "hold").touch()
-    with stage.worker("w1") as first:
-        await stage.trigger("r", "looping")
-        await stage.called("r", "slow")
-        first.kill()
-        first.wait()
-    (stage.folder / "hold").unlink()
-    await asyncio.sleep(LIMITS.lease_s)
-
-    with stage.worker("w2"):
-        await stage.trigger("r", attempt=1)
-        run = await stage.ended("r")
+    run = await killed_and_continued(stage, "looping")
 
     assert (run.status, dict(run.outputs)) == ("succeeded", {"state": {"n": 4, "text": "re: pass 3"}, "passes": 4})
     assert stage.calls("r") == ["pass 0", "pass 1", "slow", "slow", "pass 3"]

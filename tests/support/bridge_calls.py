@@ -18,6 +18,8 @@ from bridge.transport import Transport
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 CONTEXT = CallContext(org_id="acme")
+TWO = {"aliases": {"two": {"candidates": ["mock/first", "mock/second"]}}}
+"""Sections of a configuration: `two` asks the first model, and the second one when that fails."""
 
 
 @dataclass(slots=True)
@@ -88,3 +90,14 @@ async def read(stream: ChatStream) -> str:
 def tried(call: CallRecord) -> list[tuple[str, str]]:
     """Deployment and outcome of every attempt."""
     return [(attempt.deployment, attempt.outcome) for attempt in call.attempts]
+
+
+def failing(kind: str, model: str = "first", **more: object) -> dict[str, object]:
+    """A fault of the mock provider, for one of its models."""
+    return {"kind": kind, "match": {"model": model}, **more}
+
+
+def the_call(one: Bench) -> CallRecord:
+    """The one call that was recorded."""
+    (call,) = one.sink.calls
+    return call

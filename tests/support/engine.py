@@ -234,6 +234,11 @@ def probe(step_id: str, *needs: str, **fields: Any) -> PlanStep:
     return a_step(step_id, "test_probe", *needs, **fields)
 
 
+def failing(step_id: str, *needs: str, **fields: Any) -> PlanStep:
+    """A probe step that always fails."""
+    return probe(step_id, *needs, with_={"fails": -1}, **fields)
+
+
 def paid(step_id: str, *needs: str, **fields: Any) -> PlanStep:
     """A step that costs money."""
     return a_step(step_id, "test_paid", *needs, is_replayable=False, **fields)
