@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 
 from bridge.json_types import JsonObject, JsonValue
 from bridge.money import usd_number
@@ -104,12 +103,6 @@ def step_view(step: StepRun) -> dict[str, JsonValue]:
 def has_output(step: StepRun) -> bool:
     """Is there something to read: a success, or a failure that was given a default?"""
     return step.status == "succeeded" or (step.status == "failed" and step.output is not None)
-
-
-def waits_until(step: StepRun) -> datetime | None:
-    """When a waiting step goes on by itself; None for others, and where only an answer helps."""
-    until = step.output.get("until") if step.status == "waiting" and isinstance(step.output, Mapping) else None
-    return datetime.fromisoformat(until) if isinstance(until, str) else None
 
 
 def error_view(error: StepError) -> JsonObject:

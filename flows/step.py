@@ -21,6 +21,7 @@ from flows.plan import PlanStep
 from flows.retrying import LONGEST_PAUSE_S, is_covered, is_wanted, pause_s
 from flows.runs import StepRun
 from flows.step_errors import Failure, failure_of
+from flows.waiting import kept_while_waiting
 from flows.walk import Frame, Walk
 from nodes.context import NodeContext, StepFacts
 from nodes.errors import InvalidInputError
@@ -91,11 +92,7 @@ async def run_step(walk: Walk, step: PlanStep, frame: Frame) -> StepRun:
         type=step.type,
         status="waiting" if ended.waits else "failed" if failure else "succeeded",
         attempts=tally.attempts,
-        output=shown_while_waiting(ended.waits, ended.answers_seen)
-        if ended.waits
-        else None
-        if failure
-        else ended.output,
+        output=kept_while_waiting(ended.waits, ended.answers_seen) if ended.waits else ended.output,
         error=failure.at(step.id, frame.path, max(1, tally.attempts), frame.item_index) if failure else None,
         started_at=started_at,
         finished_at=None if ended.waits else clock.now(),
@@ -106,12 +103,6 @@ async def run_step(walk: Walk, step: PlanStep, frame: Frame) -> StepRun:
         fingerprint=step.fingerprint,
         is_cached=is_cached,
     )
-
-
-def shown_while_waiting(waits: StepWaits, answers_seen: int) -> JsonObject:
-    """What a waiting step keeps as its output: until when, how many answers it knows, and what its node shows."""
-    until = waits.until.isoformat() if waits.until else None
-    return {**waits.shows, "until": until, "answers_seen": answers_seen}
 
 
 def has_expressions(value: JsonValue) -> bool:

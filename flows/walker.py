@@ -14,7 +14,8 @@ from flows.engine_services import EngineServices
 from flows.plan import Block, Plan, PlanStep
 from flows.recorder import Recorder
 from flows.runs import Run, RunOwner, RunStatus, StepError, StepRun
-from flows.scopes import Scope, closing_root, errors_view, run_scope, step_view, waits_until
+from flows.scopes import Scope, closing_root, errors_view, run_scope, step_view
+from flows.waiting import has_news, waits_until
 from flows.walk import Frame, LeaseGuard, StepCaller, Walk
 
 CANCELLED = "cancelled"
@@ -130,11 +131,9 @@ class Walker:
 
     async def _is_answered(self) -> bool:
         """Did an answer come after a step had looked, while others were still running?"""
-        for path, step in self._walk.steps.items():
-            if step.status == "waiting" and isinstance(step.output, Mapping):
-                answers = await self._services.answers.of(self._run.id, path)
-                if len(answers) != step.output.get("answers_seen"):
-                    return True
+        for step in self._walk.steps.values():
+            if await has_news(self._services.answers, self._run.id, step):
+                return True
         return False
 
     def _close_open(self) -> None:

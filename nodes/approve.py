@@ -1,21 +1,19 @@
 """Ask people. The run is put aside until enough of them have answered, or nobody may any more."""
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Annotated, ClassVar, Literal, cast
 
 from pydantic import Field, field_validator
 
 from bridge.json_types import JsonObject, JsonValue
 from nodes.context import NodeContext
-from nodes.durations import seconds
 from nodes.node import AnyJson, Node, NodeOutput, node_type
 from nodes.schemas import object_schema, with_property
-from nodes.waiting import Answer, StepWaits
+from nodes.waiting import Answer, StepWaits, waiting_time
 
 Decision = Literal["approved", "rejected", "expired"]
 Assignee = Annotated[str, Field(pattern=r"^(role:(owner|admin|member|viewer)|user:[^\s@]+@[^\s@]+)$")]
-LONGEST = timedelta(days=366)
 MAX_QUORUM = 20
 
 
@@ -49,8 +47,8 @@ class ApproveNode(Node[ApproveOutput]):
     @field_validator("expires")
     @classmethod
     def _is_duration(cls, value: str | None) -> str | None:
-        if value is not None and timedelta(seconds=seconds(value)) > LONGEST:
-            raise ValueError(f"at most {LONGEST.days} days")
+        if value is not None:
+            waiting_time(value)
         return value
 
     @classmethod
@@ -84,7 +82,7 @@ class ApproveNode(Node[ApproveOutput]):
         return ApproveOutput.model_validate({"decision": decision, "by": by, "values": values, "comment": comment})
 
     def _expires_at(self, since: datetime) -> datetime | None:
-        return since + timedelta(seconds=seconds(self.expires)) if self.expires is not None else None
+        return since + waiting_time(self.expires) if self.expires is not None else None
 
     def _shown(self, answers: list[Answer]) -> JsonObject:
         return {

@@ -1,17 +1,14 @@
 """Let time pass. The run is put aside meanwhile: it holds neither a worker nor a place in its group."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
 from nodes.context import NodeContext
-from nodes.durations import seconds
 from nodes.errors import InvalidInputError
 from nodes.node import AnyJson, Node, NodeOutput, node_type
-from nodes.waiting import StepWaits
-
-LONGEST = timedelta(days=366)
+from nodes.waiting import LONGEST, StepWaits, waiting_time
 
 
 class WaitOutput(NodeOutput):
@@ -34,8 +31,8 @@ class WaitNode(Node[WaitOutput]):
     def _one_of_them(self) -> Self:
         if (self.duration is None) == (self.until is None):
             raise ValueError("give either `for` or `until`")
-        if self.duration is not None and timedelta(seconds=seconds(self.duration)) > LONGEST:
-            raise ValueError(f"`for` may be at most {LONGEST.days} days")
+        if self.duration is not None:
+            waiting_time(self.duration)
         if self.until is not None:
             _moment(self.until)
         return self
@@ -44,7 +41,7 @@ class WaitNode(Node[WaitOutput]):
         """Return once the time has come. Raises StepWaits before."""
         now = context.clock.now()
         since = context.waiting_since or now
-        wake_at = since + timedelta(seconds=seconds(self.duration)) if self.duration else _moment(self.until or "")
+        wake_at = since + waiting_time(self.duration) if self.duration else _moment(self.until or "")
         if wake_at - since > LONGEST:
             raise InvalidInputError(f"`until` is more than {LONGEST.days} days away: {wake_at.isoformat()}")
         if now < wake_at:

@@ -2,10 +2,21 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 from bridge.json_types import JsonObject, JsonValue
+from nodes.durations import seconds
+
+LONGEST = timedelta(days=366)
+
+
+def waiting_time(text: str) -> timedelta:
+    """A duration that may be waited for, as flows write it. ValueError when it is none, or longer than LONGEST."""
+    duration = timedelta(seconds=seconds(text))
+    if duration > LONGEST:
+        raise ValueError(f"at most {LONGEST.days} days can be waited for")
+    return duration
 
 
 class StepWaits(Exception):  # noqa: N818  # no error

@@ -66,10 +66,9 @@ class Application(FastAPI):
             describe = self.data_plane_description
             paths, components = describe() if describe is not None else ({}, {})
             schema["paths"].update(paths)
-            named_schemas = schema.setdefault("components", {}).setdefault("schemas", {})
-            named_schemas["Problem"] = problem_responses.SCHEMA
-            for kind, named in components.items():
-                schema.setdefault("components", {}).setdefault(kind, {}).update(named)
+            known = schema.setdefault("components", {})
+            for kind, named in (("schemas", {"Problem": problem_responses.SCHEMA}), *components.items()):
+                known.setdefault(kind, {}).update(named)
         return super().openapi()
 
 

@@ -41,7 +41,7 @@ SCHEMA: Mapping[str, Any] = {
     },
 }
 """A problem in the words of /openapi.json, under the name `Problem`."""
-_SAID: Mapping[int, str] = {
+STATUSES: Mapping[int, str] = {
     400: "The request cannot be read",
     401: "Nobody is signed in, or the credential is not valid",
     402: "A budget does not allow it",
@@ -58,9 +58,10 @@ _SAID: Mapping[int, str] = {
     503: "A part we need does not answer",
     504: "No answer within the deadline",
 }
+"""What each status means, for the description of the API."""
 DECLARED: Mapping[int | str, dict[str, Any]] = {
     status: {"description": said, "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
-    for status, said in _SAID.items()
+    for status, said in STATUSES.items()
 }
 """What any route may answer instead of its result, for its declaration."""
 _CODES = {404: "not_found", 405: "method_not_allowed", 415: "unsupported_media_type", 400: "bad_request"}

@@ -191,10 +191,11 @@ async def _until_over(runtime: "Runtime", run_id: str) -> None:
 
 async def _asks(runtime: "Runtime", run_id: str) -> bool:
     """Does one of its steps wait for a person, who has not answered?"""
+    from flows.waiting import has_news
+
     steps = [step for step in await runtime.store.steps(run_id) if step.status == "waiting" and step.type == "approve"]
     for step in steps:
-        seen = step.output.get("answers_seen") if isinstance(step.output, Mapping) else None
-        if len(await runtime.engine.answers.of(run_id, step.path)) == seen:
+        if not await has_news(runtime.engine.answers, run_id, step):
             return True
     return False
 

@@ -14,7 +14,7 @@ from flows.inputs import check_inputs
 from nodes.approve import form_schema
 from nodes.waiting import Answer
 from platform_api.auth.audit import audit
-from platform_api.auth.permissions import ADMIN, MEMBER, OWNER, VIEWER
+from platform_api.auth.permissions import ROLES, role_permissions
 from platform_api.auth.principals import Caller
 from platform_api.database.session import Database
 from platform_api.database.tables.flows import AnswerRow, RunRow, StepRunRow
@@ -23,8 +23,6 @@ from platform_api.database.upserts import insert_missing, storable
 from platform_api.errors import ConflictError, FieldProblem, ForbiddenError, InvalidError, NotFoundError
 from platform_api.flow_api.schemas import NewAnswer, OpenApproval
 
-RANKS = (VIEWER, MEMBER, ADMIN, OWNER)
-"""A role counts as every role below it, too."""
 MAX_OPEN = 200
 
 
@@ -133,11 +131,12 @@ async def _answering(db: AsyncSession, caller: Caller, run: RunRow, asked: Mappi
 
 
 def _is_meant(assignee: str, role: str, email: str) -> bool:
+    """By name, or by a role: one that may do all that the named role may counts as it."""
     kind, _, name = assignee.partition(":")
     if kind == "user":
         return name.casefold() == email.casefold()
     wanted = name.capitalize()
-    return wanted in RANKS and role in RANKS and RANKS.index(role) >= RANKS.index(wanted)
+    return wanted in ROLES and role_permissions(role) >= role_permissions(wanted)
 
 
 def _entered(asked: Mapping[str, Any], given: NewAnswer) -> dict[str, Any]:

@@ -10,10 +10,11 @@ import msgspec
 
 from bridge.json_types import JsonObject
 from platform_api.llm.anthropic_messages_request import MessagesBody
-from platform_api.llm.data_plane import ENDPOINTS, MODELS
+from platform_api.llm.data_plane import MODELS
 from platform_api.llm.embeddings_endpoint import EmbeddingsBody
 from platform_api.llm.openai_chat_request import ChatBody
 from platform_api.llm.openai_responses_request import ResponsesBody
+from platform_api.problem_responses import STATUSES
 
 REFERENCE = "#/components/schemas/{name}"
 KEY, ANTHROPIC_KEY = "API key", "API key as Anthropic's clients send it"
@@ -27,21 +28,11 @@ BODIES: Mapping[str, tuple[type, str, str]] = {
 """What each path reads, what it answers, and the shape of its errors."""
 STREAMED = frozenset({"/v1/chat/completions", "/v1/responses", "/v1/messages"})
 REFUSALS: Mapping[int, str] = {
+    **{status: said for status, said in STATUSES.items() if status not in {409, 422}},
     400: "The body or a field of it cannot be served; the message names it",
-    401: "No valid key",
-    402: "A budget does not allow the call",
-    403: "The key may not do this, or not with this model",
-    404: "No such model",
-    405: "Another method",
-    408: "The body did not come in time",
-    413: "The body is too large",
-    429: "A limit is reached; `retry-after` says when to come back",
-    500: "Our fault; the log has the request id",
-    502: "No provider gave a usable answer",
-    503: "Nobody can answer now",
-    504: "No answer within the deadline",
     529: "Nobody can answer now, as Anthropic says it",
 }
+"""The dialects know no 422, and nothing under /v1 conflicts."""
 _TEXT: Mapping[str, Any] = {"type": "string"}
 _TEXT_OR_NULL: Mapping[str, Any] = {"type": ["string", "null"]}
 
@@ -54,9 +45,9 @@ def described_paths() -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     paths: dict[str, Any] = {
         path: {"post": _posted(path, of_kind[body], what, error)} for path, (body, what, error) in BODIES.items()
     }
-    paths[MODELS] = {"get": _listed("Models and aliases that the caller may use")}
-    paths[f"{MODELS}/{{model}}"] = {"get": {**_listed("One model or alias"), "parameters": [_model_parameter()]}}
-    assert set(ENDPOINTS) <= set(paths), "a path of the data plane is not described"
+    paths[MODELS] = {"get": _listed("list_models", "Models and aliases that the caller may use")}
+    one = _listed("get_model", "One model or alias")
+    paths[f"{MODELS}/{{model}}"] = {"get": {**one, "parameters": [_model_parameter()]}}
     security = {
         KEY: {"type": "http", "scheme": "bearer"},
         ANTHROPIC_KEY: {"type": "apiKey", "in": "header", "name": "x-api-key"},
@@ -85,9 +76,9 @@ def _posted(path: str, body: Mapping[str, Any], what: str, error: str) -> dict[s
     }
 
 
-def _listed(what: str) -> dict[str, Any]:
+def _listed(operation_id: str, what: str) -> dict[str, Any]:
     return {
-        "operationId": "list_models" if "aliases" in what else "get_model",
+        "operationId": operation_id,
         "summary": what,
         "description": "In Anthropic's words where the client sends `anthropic-version`, else in OpenAI's.",
         "tags": ["llm"],
