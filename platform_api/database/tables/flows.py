@@ -93,6 +93,8 @@ class RunRow(OrgScoped, Base):
     wake_at: Mapped[datetime | None]
     waiting_since: Mapped[datetime | None]
     waited_s: Mapped[float] = mapped_column(Double, default=0.0, server_default="0")
+    request_id: Mapped[str | None] = mapped_column(String(64))
+    traceparent: Mapped[str | None] = mapped_column(String(55))
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
