@@ -219,6 +219,8 @@ class Bridge:
         request = ChatRequest(model=name, messages=())
         decision = self.decide(request, CallContext(org_id=""))
         first = next((one.model for one in decision.candidates if one.is_eligible), None)
+        if first is None:  # an embedding model answers no chat: it is the one that would be asked
+            first = next((entry.name for entry in self._entries(name) if "embeddings" in entry.capabilities), None)
         if first is None:
             return None
         entry = self._catalog.get(first)

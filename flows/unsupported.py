@@ -2,7 +2,7 @@
 
 NODE_TYPES = frozenset(
     {
-        "compare", "embed", "retrieve", "ingest", "python", "sql", "guard", "agent", "mcp",
+        "compare", "retrieve", "ingest", "python", "sql", "guard", "agent", "mcp",
         "notify", "storage",
     }
 )  # fmt: skip

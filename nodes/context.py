@@ -8,9 +8,11 @@ from typing import Protocol
 from bridge.call_record import CallContext, CallRecord
 from bridge.chat import ChatRequest
 from bridge.clock import Clock
+from bridge.embedding import EmbeddingRequest
 from bridge.errors import BridgeError, BudgetExceededError, NoRouteError
 from bridge.json_types import JsonObject, JsonValue
 from bridge.result import ChatResult, ChatStream
+from bridge.side_calls import EmbeddingResult
 from nodes.waiting import Answer
 
 
@@ -20,6 +22,8 @@ class ModelCaller(Protocol):
     async def chat(self, request: ChatRequest, context: CallContext) -> ChatResult: ...
 
     def stream(self, request: ChatRequest, context: CallContext) -> ChatStream: ...
+
+    async def embed(self, request: EmbeddingRequest, context: CallContext) -> EmbeddingResult: ...
 
 
 class Expressions(Protocol):
@@ -100,6 +104,17 @@ class NodeContext:
                 return await self.chat(instead, is_shown=is_shown)
             except NoRouteError:  # nothing else can do it: what counts is the refusal
                 raise error from None
+        self.facts.calls.append(result.record)
+        return result
+
+    async def embed(self, request: EmbeddingRequest) -> EmbeddingResult:
+        """Vectors through the bridge on behalf of this step; the record is kept in `facts`, also when it fails."""
+        try:
+            result = await self.models.embed(request, self.call)
+        except BridgeError as error:
+            if isinstance(error.call, CallRecord):
+                self.facts.calls.append(error.call)
+            raise
         self.facts.calls.append(result.record)
         return result
 

@@ -9,10 +9,13 @@ from bridge.call_record import CallRecord
 from bridge.chat import ChatResponse, RoutingOverrides, Usage
 from bridge.json_types import JsonObject, JsonValue
 from bridge.money import usd_number
+from bridge.side_calls import EmbeddingResult
 from nodes.node import Block, ModelUse, NodeOutput
 from nodes.schemas import has_expression
 
 DEFAULT_MODEL = "balanced"
+EMBEDDING_MODEL = "local/wordllama"
+"""Embeds in this process, so it costs nothing and needs no key."""
 DEFAULT_MAX_TOKENS = 1024
 ASSUMED_VALUE_BYTES = 32 * 1024
 """What one expression may insert, for bounds before a run: bigger values travel as handles."""
@@ -37,6 +40,9 @@ ModelChoice = Annotated[
     str | InlinePolicy,
     Field(description="An alias, `provider/model`, or an inline routing policy.", union_mode="smart"),
 ]
+
+
+EmbeddingModel = Annotated[str, Field(min_length=1, description="An embedding model as `provider/model`, or an alias.")]
 
 
 class UsageFacts(NodeOutput):
@@ -87,6 +93,14 @@ def uses(raw: JsonObject, *, max_output_tokens: int, extra_bytes: int = 0, calls
     )
 
 
+def embedding_uses(raw: JsonObject, max_input_bytes: int) -> tuple[ModelUse, ...]:
+    """The bound of embedding that many bytes once with the block's `model`; none where an expression names it."""
+    model = raw.get("model", EMBEDDING_MODEL)
+    if not isinstance(model, str) or has_expression(model):
+        return ()
+    return (ModelUse(model=model, max_input_bytes=max_input_bytes, max_output_tokens=0),)
+
+
 def input_bound(value: JsonValue) -> int:
     """Bytes that a block's texts may become when rendered."""
     if isinstance(value, str):
@@ -120,6 +134,12 @@ def answering_model(record: CallRecord, response: ChatResponse) -> tuple[str, st
         return answered[-1].model, answered[-1].provider
     first = next((c for c in record.decision.candidates if c.is_eligible), None) if record.decision else None
     return (first.model, first.provider) if first else (response.model or record.requested, "")
+
+
+def embedding_model(result: EmbeddingResult) -> str:
+    """What embedded the texts, as `provider/model`."""
+    answered = [attempt.model for attempt in result.record.attempts if attempt.outcome == "succeeded"]
+    return answered[-1] if answered else result.response.model
 
 
 def cost_usd(record: CallRecord) -> float | None:

@@ -29,6 +29,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples" / "nodes"
 LOCAL: JsonObject = {"providers": {"local": {"options": {"threads": 1, "slots": 1}}}}
 OUTPUTS: JsonObject = {
     "approve": {"sent": "Dear customer, we are sorry."},
+    "embed": {"dimensions": 256, "model": "local/wordllama", "n_vectors": 2},
     "evaluate": {"passed": True, "scores": {"names_it": 1.0, "short": 1.0}},
     "flow": {"text": "- one\n- two\n"},
     "foreach": {"all": ["Hello Ada", "Hello Grace"]},

@@ -12,8 +12,10 @@ from pydantic import JsonValue as PydanticJson
 from bridge.call_record import AttemptRecord, CallContext, CallRecord
 from bridge.chat import ChatRequest, ChatResponse, Message, StreamChunk
 from bridge.clock import Clock, FrozenClock
+from bridge.embedding import EmbeddingRequest, EmbeddingResponse
 from bridge.errors import BridgeError, BudgetExceededError, ErrorClass
 from bridge.json_types import JsonValue
+from bridge.side_calls import EmbeddingResult
 from flows.engine_services import EngineLimits, EngineServices
 from flows.expressions import CelExpressions
 from flows.inline_lane import InlineLane
@@ -133,6 +135,12 @@ class ScriptedModels:
         record = call_record(context, f"c{len(self.prompts)}", cost_nano_usd=self.cost_nano_usd)
         response = ChatResponse(text=f"re: {prompt}", finish_reason="stop", usage=None)
         return ChatResult(response=response, parsed=None, record=record)
+
+    async def embed(self, request: EmbeddingRequest, context: CallContext) -> EmbeddingResult:
+        self.contexts.append(context)
+        record = call_record(context, f"e{len(self.contexts)}", cost_nano_usd=self.cost_nano_usd)
+        vectors = tuple((float(len(text)), 1.0) for text in request.texts)
+        return EmbeddingResult(EmbeddingResponse(vectors, None, request.model), record)
 
     def stream(self, request: ChatRequest, context: CallContext) -> ChatStream:
         return cast("ChatStream", ScriptedStream(self, request, context))

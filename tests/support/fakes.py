@@ -1,13 +1,17 @@
 """Small real implementations of the ports that nodes ask for."""
 
+import math
+import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from bridge.call_record import AttemptRecord, CallContext, CallRecord
 from bridge.chat import ChatRequest, ChatResponse, StreamChunk, Usage
 from bridge.clock import FrozenClock
+from bridge.embedding import EmbeddingRequest, EmbeddingResponse
 from bridge.errors import BridgeError
 from bridge.json_types import JsonValue
+from bridge.side_calls import EmbeddingResult
 from nodes.context import ChatResult, HttpRules, NodeContext
 from nodes.errors import ExpressionError
 from nodes.waiting import Answer
@@ -76,6 +80,7 @@ class FakeModels:
 
     def __init__(self, *answers: ChatResponse | tuple[ChatResponse, JsonValue] | BridgeError) -> None:
         self.requests: list[ChatRequest] = []
+        self.embedded: list[EmbeddingRequest] = []
         self.streams: list[FakeStream] = []
         self._answers = list(answers)
 
@@ -95,6 +100,24 @@ class FakeModels:
         response, parsed = answer if isinstance(answer, tuple) else (answer, None)
         self.streams.append(FakeStream(ChatResult(response=response, parsed=parsed, record=call_record(context))))
         return self.streams[-1]
+
+    async def embed(self, request: EmbeddingRequest, context: CallContext) -> EmbeddingResult:
+        self.embedded.append(request)
+        failure = self._answers.pop(0) if self._answers and isinstance(self._answers[0], BridgeError) else None
+        if isinstance(failure, BridgeError):
+            raise failure
+        vectors = tuple(word_vector(text) for text in request.texts)
+        response = EmbeddingResponse(vectors, Usage(len(request.texts), 0), request.model)
+        return EmbeddingResult(response, call_record(context, request.model))
+
+
+def word_vector(text: str, dimensions: int = 32) -> tuple[float, ...]:
+    """A vector of unit length in which texts that share words are alike; all zeros without a word."""
+    counts = [0.0] * dimensions
+    for word in re.findall(r"\w+", text.lower()):
+        counts[sum(word.encode()) * 31 % dimensions] += 1.0
+    length = math.hypot(*counts)
+    return tuple(count / length for count in counts) if length else tuple(counts)
 
 
 class PlainExpressions:

@@ -69,3 +69,10 @@ async def test_predictions_and_bounds_answer_for_aliases_and_models() -> None:
     assert bridge.expected_nano_usd("both", input_tokens=100, output_tokens=10) == 100 * 1000 + 10 * 2000
     assert bridge.worst_case_nano_usd("acme/unknown", max_input_bytes=1, max_output_tokens=1) is None
     assert bridge.expected_nano_usd("acme/unknown", input_tokens=1, output_tokens=1) is None
+
+
+async def test_an_embedding_model_has_an_expected_cost_though_no_chat_chooses_it() -> None:
+    priced = {"input_usd_per_mtok": 1, "output_usd_per_mtok": 0, "capabilities": ["embeddings"]}
+    bridge = bench(sections={"models": {"mock/vectors": priced}, "providers": {"mock": {}}}).bridge
+
+    assert bridge.expected_nano_usd("mock/vectors", input_tokens=7, output_tokens=0) == 7_000
