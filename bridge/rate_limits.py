@@ -1,8 +1,9 @@
 """How many requests and tokens fit now: limits by any key and window, all checked, then all taken, in one step.
 
 A limit is a bucket of `burst` units that refills evenly, kept as one number: the moment at which the bucket will be
-full again (GCRA's theoretical arrival time). Requests cost 1; tokens are reserved by their upper bound, and what was
-not used is given back.
+full again (GCRA's theoretical arrival time). Requests cost 1; tokens are reserved by their upper bound and settled to
+what was used, both ways. Any window of `window_s` admits at most `burst + amount` units. That is how providers meter;
+a promise of "60 a minute" is kept by `platform_api.limits`, whose windows never admit more.
 
 Source: ITU-T I.371, generic cell rate algorithm (virtual scheduling).
 """
@@ -68,10 +69,12 @@ class Room:
 
 @dataclass(slots=True)
 class Grant:
-    """Tokens that were taken. What is given back is counted, so that it never exceeds them."""
+    """Tokens that stand as taken, and where: they are settled there and nowhere else."""
 
-    limits: tuple[Limit, ...]
-    refundable: float
+    limits: tuple[Limit, ...] = ()
+    tokens: float = 0.0
+    is_shared: bool = False
+    """Were they taken where processes count together? Otherwise this process alone counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,7 @@ class Admission:
     rooms: tuple[Room, ...]
     refused_by: Limit | None = None
     """The limit that takes longest to have room."""
-    grant: Grant = field(default_factory=lambda: Grant((), 0.0))
+    grant: Grant = field(default_factory=Grant)
 
     @property
     def is_admitted(self) -> bool:
@@ -98,8 +101,8 @@ class RateLimiter(Protocol):
         """Take one request and `tokens` under every limit, or nothing under any."""
         ...
 
-    async def refund(self, grant: Grant, tokens: float) -> float:
-        """Give back tokens that were taken and not used, at most what is left of the grant. How many?"""
+    async def settle(self, grant: Grant, used: float, now_s: float) -> None:
+        """`used` tokens count in place of those that were taken: the rest comes back, what is over is charged."""
         ...
 
     def wait_s(self, limits: Sequence[Limit], tokens: float, now_s: float) -> float:
@@ -126,20 +129,22 @@ class MemoryRateLimiter:
             if len(self._full_at_s) > self._max_limits:
                 self._forget(now_s)
         rooms = tuple(room_of(limit, self._full_at(limit, now_s) - now_s) for limit in limits)
-        grant = granted(limits, tokens) if refused_by is None else Grant((), 0.0)
+        grant = granted(limits, tokens) if refused_by is None else Grant()
         return Admission(wait_s, rooms, refused_by, grant)
 
-    async def refund(self, grant: Grant, tokens: float) -> float:
-        return self.refund_now(grant, tokens)
+    async def settle(self, grant: Grant, used: float, now_s: float) -> None:
+        self.settle_now(grant, used, now_s)
 
-    def refund_now(self, grant: Grant, tokens: float) -> float:
-        """`refund`, which has nothing to wait for here."""
-        given = claimed(grant, tokens)
-        for limit in grant.limits:
-            full_at_s = self._full_at_s.get(limit.name)
-            if full_at_s is not None:
-                self._full_at_s[limit.name] = full_at_s - given * limit.unit_s
-        return given
+    def settle_now(self, grant: Grant, used: float, now_s: float) -> None:
+        """`settle`, which has nothing to wait for here."""
+        self.add(grant.limits, settled(grant, used), now_s)
+
+    def add(self, limits: Sequence[Limit], tokens: float, now_s: float) -> None:
+        """Count tokens without asking; fewer than 0 come back."""
+        for limit in limits:
+            full_at_s = self._full_at_s.get(limit.name, now_s)
+            start_s = max(full_at_s, now_s) if tokens > 0 else full_at_s
+            self._full_at_s[limit.name] = start_s + tokens * limit.unit_s
 
     def wait_s(self, limits: Sequence[Limit], tokens: float, now_s: float) -> float:
         return self._longest_wait(limits, tokens, now_s)[0]
@@ -183,13 +188,13 @@ def room_of(limit: Limit, full_in_s: float) -> Room:
     return Room(limit, max(limit.depth_s - taken_s, 0.0) / limit.unit_s, taken_s)
 
 
-def granted(limits: Sequence[Limit], tokens: float) -> Grant:
-    """What an admission took, for its refund."""
-    return Grant(tuple(limit for limit in limits if limit.unit == "tokens"), tokens)
+def granted(limits: Sequence[Limit], tokens: float, *, is_shared: bool = False) -> Grant:
+    """What an admission took, to be settled."""
+    return Grant(tuple(limit for limit in limits if limit.unit == "tokens"), tokens, is_shared)
 
 
-def claimed(grant: Grant, tokens: float) -> float:
-    """How many of `tokens` may go back; they are taken off the grant."""
-    given = min(max(tokens, 0.0), grant.refundable)
-    grant.refundable -= given
-    return given
+def settled(grant: Grant, used: float) -> float:
+    """How many tokens more than those taken are to be counted (fewer: below 0). The grant then stands at `used`."""
+    change = max(used, 0.0) - grant.tokens
+    grant.tokens += change
+    return change

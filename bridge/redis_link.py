@@ -1,7 +1,8 @@
 """The way to a Redis that may be away: short waits, one line in the log an outage, no waiting while it lasts.
 
 After a failure nothing is asked for `pause_s`; then one call tries, and the others go on without. So an outage costs
-one call a second a short wait, and its end is noticed within a second. Commands of Redis 6.2 and later.
+one call a second a short wait, and its end is noticed within a second. Commands of Redis 6.2 and later. A connection
+that is waited for is waited for within the same limit as the answer.
 """
 
 import asyncio
@@ -55,12 +56,24 @@ class RedisLink:
         self._monotonic = monotonic
         self._is_away = False
         self._ask_again_at_s = 0.0
+        self.on_fallback: Callable[[str], None] = _ignore
+        """Told the purpose of every call that went on without an answer."""
+
+    @property
+    def is_up(self) -> bool:
+        """Did Redis answer the last call? True before the first."""
+        return not self._is_away
+
+    def ask_again(self) -> None:
+        """End the pause: the next call tries."""
+        self._ask_again_at_s = 0.0
 
     async def asked(self, ask: Callable[[], Awaitable[AnyT]], otherwise: AnyT) -> AnyT:
         """Redis's answer, or `otherwise` when there is none in time."""
         if self._is_away:
             now_s = self._monotonic()
             if now_s < self._ask_again_at_s:
+                self.on_fallback(self._purpose)
                 return otherwise
             self._ask_again_at_s = now_s + self._pause_s  # this call tries; the others go on without
         try:
@@ -71,6 +84,7 @@ class RedisLink:
                 logger.warning("redis.away", extra={"purpose": self._purpose, "error": type(error).__name__})
             self._is_away = True
             self._ask_again_at_s = self._monotonic() + self._pause_s
+            self.on_fallback(self._purpose)
             return otherwise
         if self._is_away:
             logger.warning("redis.back", extra={"purpose": self._purpose})
@@ -80,3 +94,7 @@ class RedisLink:
     async def aclose(self) -> None:
         """Close every connection."""
         await self.redis.aclose(close_connection_pool=True)
+
+
+def _ignore(_purpose: str) -> None:
+    pass

@@ -1,14 +1,15 @@
 """Rate limits that processes share: one Lua call checks all limits and takes from all, or from none.
 
 Redis's own clock counts, so that processes need not agree on theirs. When Redis does not answer, every process counts
-for itself until it is back: limits then hold for each process alone.
+for itself until it is back: limits then hold for each process alone. What was granted then is settled here, not there.
+Keys carry their owner as a hash tag, so that a cluster keeps all limits of one owner in one slot.
 """
 
 import math
 from collections.abc import Sequence
 from typing import Any, cast
 
-from bridge.rate_limits import Admission, Grant, Limit, MemoryRateLimiter, claimed, granted, room_of, wait_of
+from bridge.rate_limits import Admission, Grant, Limit, MemoryRateLimiter, granted, room_of, settled, wait_of
 from bridge.redis_link import ANSWER_LIMIT_S, RedisLink
 
 ADMIT = """
@@ -30,10 +31,20 @@ for i, key in ipairs(KEYS) do
 end
 return answer
 """
-REFUND = """
+SETTLE = """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + time[2] / 1000
 for i, key in ipairs(KEYS) do
-  local full = tonumber(redis.call('GET', key))
-  if full then redis.call('SET', key, string.format('%.3f', full - tonumber(ARGV[i])), 'KEEPTTL') end
+  local full, change = tonumber(redis.call('GET', key)), tonumber(ARGV[i])
+  if full or change > 0 then
+    if change > 0 then full = math.max(full or now, now) end
+    local left = full + change - now
+    if left > 0 then
+      redis.call('SET', key, string.format('%.3f', now + left), 'PX', math.ceil(left) + 1000)
+    else
+      redis.call('DEL', key)
+    end
+  end
 end
 return 1
 """
@@ -47,7 +58,12 @@ class RedisRateLimiter:
         self._prefix = prefix
         self._own = MemoryRateLimiter()
         self._admit = self._link.redis.register_script(ADMIT)
-        self._refund = self._link.redis.register_script(REFUND)
+        self._settle = self._link.redis.register_script(SETTLE)
+
+    @property
+    def link(self) -> RedisLink:
+        """The way to Redis."""
+        return self._link
 
     async def admit(self, limits: Sequence[Limit], tokens: float, now_s: float) -> Admission:
         if not limits:
@@ -62,18 +78,18 @@ class RedisRateLimiter:
             self._own.learn(limit, now_s + seconds)
         rooms = tuple(room_of(limit, seconds) for limit, seconds in zip(limits, taken_s, strict=True))
         if is_admitted:
-            return Admission(0.0, rooms, grant=granted(limits, tokens))
+            return Admission(0.0, rooms, grant=granted(limits, tokens, is_shared=True))
         waits = [wait_of(limit, tokens, seconds) for limit, seconds in zip(limits, taken_s, strict=True)]
         longest = max(range(len(limits)), key=lambda position: waits[position])
         return Admission(waits[longest], rooms, limits[longest])
 
-    async def refund(self, grant: Grant, tokens: float) -> float:
-        given = claimed(grant, tokens)
-        if given > 0 and grant.limits:
-            amounts = [f"{given * limit.unit_s * 1000:.3f}" for limit in grant.limits]
-            self._own.refund_now(Grant(grant.limits, given), given)
-            await self._asked(self._refund, grant.limits, amounts)
-        return given
+    async def settle(self, grant: Grant, used: float, now_s: float) -> None:
+        change = settled(grant, used)
+        if change == 0 or not grant.limits:
+            return
+        self._own.add(grant.limits, change, now_s)
+        if grant.is_shared:
+            await self._asked(self._settle, grant.limits, [f"{change * one.unit_s * 1000:.3f}" for one in grant.limits])
 
     def wait_s(self, limits: Sequence[Limit], tokens: float, now_s: float) -> float:
         return self._own.wait_s(limits, tokens, now_s)
@@ -84,11 +100,16 @@ class RedisRateLimiter:
 
     async def _asked(self, script: Any, limits: Sequence[Limit], arguments: list[str]) -> list[str] | None:
         """The script's answer; None when there is none in time. `script` is untyped in redis."""
-        keys = [self._prefix + limit.name for limit in limits]
+        keys = [key_of(self._prefix, limit) for limit in limits]
         answer = await self._link.asked(lambda: script(keys=keys, args=arguments), None)
         if answer is None:
             return None
         return [str(part) for part in cast("list[object]", answer)] if isinstance(answer, list) else [str(answer)]
+
+
+def key_of(prefix: str, limit: Limit) -> str:
+    """The Redis key of a limit's state."""
+    return f"{prefix}{{{limit.key}}}|{limit.unit}|{limit.window_s:g}"
 
 
 def _costs(limit: Limit, tokens: float) -> tuple[str, str, str]:

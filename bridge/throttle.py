@@ -14,12 +14,12 @@ class Throttle(Protocol):
         """Seconds until a call of so many tokens has room there; 0: now. Takes nothing."""
         ...
 
-    async def take(self, deployment: str, tokens: int, now_s: float) -> bool:
-        """Take one request and `tokens`, an upper bound. False: there is no room, and nothing was taken."""
+    async def take(self, deployment: str, tokens: int, now_s: float) -> Grant | None:
+        """Take one request and `tokens`, an upper bound. None: there is no room, and nothing was taken."""
         ...
 
-    async def refund(self, deployment: str, tokens: int) -> None:
-        """Give back tokens that were taken and not used. More than was taken is never given back."""
+    async def settle(self, grant: Grant, used: int, now_s: float) -> None:
+        """`used` tokens count in place of those that were taken, be they fewer or more."""
         ...
 
 
@@ -34,28 +34,21 @@ class DeploymentThrottle:
         self._limiter: RateLimiter = limiter or MemoryRateLimiter()
         self._rates = {name: provider.limits for name, provider in providers.items()}
         self._limits: dict[str, tuple[Limit, ...]] = {}
-        self._taken: dict[str, float] = {}
 
     def wait_s(self, deployment: str, tokens: int, now_s: float) -> float:
         limits = self._limits_of(deployment)
         return self._limiter.wait_s(limits, tokens, now_s) if limits else 0.0
 
-    async def take(self, deployment: str, tokens: int, now_s: float) -> bool:
+    async def take(self, deployment: str, tokens: int, now_s: float) -> Grant | None:
         limits = self._limits_of(deployment)
         if not limits:
-            return True
+            return Grant()
         admission = await self._limiter.admit(limits, tokens, now_s)
-        if admission.is_admitted:
-            self._taken[deployment] = self._taken.get(deployment, 0.0) + admission.grant.refundable
-        return admission.is_admitted
+        return admission.grant if admission.is_admitted else None
 
-    async def refund(self, deployment: str, tokens: int) -> None:
-        taken = self._taken.get(deployment, 0.0)
-        given = min(float(tokens), taken)
-        if given > 0:
-            self._taken[deployment] = taken - given
-            limits = tuple(limit for limit in self._limits_of(deployment) if limit.unit == "tokens")
-            await self._limiter.refund(Grant(limits, given), given)
+    async def settle(self, grant: Grant, used: int, now_s: float) -> None:
+        if grant.limits:
+            await self._limiter.settle(grant, used, now_s)
 
     def _limits_of(self, deployment: str) -> tuple[Limit, ...]:
         found = self._limits.get(deployment)

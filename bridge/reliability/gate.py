@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from bridge.catalog.deployments import Deployment
 from bridge.clock import Clock
 from bridge.errors import RateLimitedError
+from bridge.rate_limits import Grant
 from bridge.reliability.health_book import Flight, HealthBook
 from bridge.throttle import Throttle
 
@@ -45,23 +46,24 @@ class Gate:
             return None
         if target.in_flight_limit is not None and not await self._has_room(passage, target.in_flight_limit, ends_at_s):
             return None
-        if self._throttle is not None and not await self._taken(self._throttle, passage, ends_at_s):
+        if self._throttle is None:
+            return self._health.begin(target.name, self._clock.monotonic(), is_forced=passage.is_forced)
+        grant = await self._taken(self._throttle, passage, ends_at_s)
+        if grant is None:
             return None
         flight = self._health.begin(target.name, self._clock.monotonic(), is_forced=passage.is_forced)
-        if self._throttle is not None:
-            if flight is None:
-                await self._throttle.refund(target.name, passage.tokens)
-            else:
-                flight.taken_tokens = passage.tokens
+        if flight is None:
+            await self._throttle.settle(grant, 0, self._clock.monotonic())
+        else:
+            flight.taken = grant
         return flight
 
     async def settle(self, flight: Flight) -> None:
-        """Give back what the flight took from the throttle and did not use. Idempotent."""
-        if self._throttle is None or not flight.is_over:
+        """What the flight used counts in place of what it took from the throttle. Idempotent."""
+        if self._throttle is None or flight.taken is None or not flight.is_over:
             return
-        unused, flight.taken_tokens = flight.taken_tokens - flight.used_tokens, 0
-        if unused > 0:
-            await self._throttle.refund(flight.deployment, unused)
+        grant, flight.taken = flight.taken, None
+        await self._throttle.settle(grant, flight.used_tokens, self._clock.monotonic())
 
     async def _waited(self, passage: Passage, seconds: float, ends_at_s: float, what: str) -> bool:
         """Wait for the last target. False: others are left, so they are asked instead."""
@@ -87,14 +89,14 @@ class Gate:
                 raise RateLimitedError(said, deployment=name) from error
         return True
 
-    async def _taken(self, throttle: Throttle, passage: Passage, ends_at_s: float) -> bool:
+    async def _taken(self, throttle: Throttle, passage: Passage, ends_at_s: float) -> Grant | None:
         """Take from the rate limits, after a wait if it is the last target."""
         name = passage.target.name
-        while not await throttle.take(name, passage.tokens, self._clock.monotonic()):
+        while (grant := await throttle.take(name, passage.tokens, self._clock.monotonic())) is None:
             wait_s = max(throttle.wait_s(name, passage.tokens, self._clock.monotonic()), LEAST_WAIT_S)
             if not await self._waited(passage, wait_s, ends_at_s, "has no room within its rate limits for"):
-                return False
-        return True
+                return None
+        return grant
 
 
 LEAST_WAIT_S = 0.01

@@ -10,6 +10,7 @@ from bridge.call_record import AttemptRecord
 from bridge.config import BreakerConfig
 from bridge.decision import DeploymentState
 from bridge.errors import ErrorClass
+from bridge.rate_limits import Grant
 from bridge.reliability.circuit_breaker import CircuitBreaker, Ticket
 from bridge.reliability.latency_monitor import LatencyMonitor
 
@@ -26,8 +27,8 @@ class Flight:
     ticket: Ticket
     forgiven: frozenset[ErrorClass] = NONE_FORGIVEN
     """Failures that say something about its key, not about the deployment."""
-    taken_tokens: int = 0
-    """Taken from the throttle for it."""
+    taken: Grant | None = None
+    """What the throttle granted for it, until it is settled."""
     used_tokens: int = 0
     is_over: bool = False
 

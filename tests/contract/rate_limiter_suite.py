@@ -47,11 +47,26 @@ class RateLimiterSuite:
         own = limit("tokens", 1, window_s=3600, burst=100)
         admitted = await limiter.admit([own], 90, time.monotonic())
 
-        assert await limiter.refund(admitted.grant, 60) == 60
-        assert await limiter.refund(admitted.grant, 60) == 30
-        assert await limiter.refund(admitted.grant, 60) == 0
-        assert (await limiter.admit([own], 99, time.monotonic())).is_admitted
+        for _ in range(3):
+            await limiter.settle(admitted.grant, 1, time.monotonic())
+        assert (await limiter.admit([own], 98, time.monotonic())).is_admitted
         assert not (await limiter.admit([own], 2, time.monotonic())).is_admitted
+
+    async def test_tokens_beyond_those_taken_are_charged(self, limiter: RateLimiter) -> None:
+        own = limit("tokens", 1, window_s=3600, burst=100)
+        admitted = await limiter.admit([own], 10, time.monotonic())
+        await limiter.settle(admitted.grant, 70, time.monotonic())
+
+        assert not (await limiter.admit([own], 31, time.monotonic())).is_admitted
+        assert (await limiter.admit([own], 29, time.monotonic())).is_admitted
+
+    async def test_tokens_are_charged_also_when_the_bucket_is_full_again(self, limiter: RateLimiter) -> None:
+        own = limit("tokens", 1000, window_s=1, burst=100)
+        admitted = await limiter.admit([own], 1, time.monotonic())
+        await asyncio.sleep(0.01)
+        await limiter.settle(admitted.grant, 20_001, time.monotonic())
+
+        assert limiter.wait_s([own], 100, time.monotonic()) == pytest.approx(20, abs=1)
 
     async def test_what_never_fits_is_told_so(self, limiter: RateLimiter) -> None:
         own = limit("tokens", 60, burst=100)

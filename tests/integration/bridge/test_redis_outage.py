@@ -1,9 +1,6 @@
 """Redis goes and comes back: the bridge goes on, nobody waits long, and the cache is there again by itself."""
 
-import contextlib
-import subprocess
 import time
-from collections.abc import Generator
 from itertools import count
 from pathlib import Path
 
@@ -16,31 +13,12 @@ from bridge.config import AliasConfig, CacheConfig
 from bridge.rate_limits import Limit
 from bridge.redis_rate_limiter import RedisRateLimiter
 from bridge.redis_state_store import RedisStateStore
-from tests.support.peers import redis_program
+from tests.support.peers import redis_at
 
 pytestmark = pytest.mark.peer
 CALLS = count()
 ANSWER = ChatResponse("by the hash key", "stop", Usage(3, 4))
 RULES = AliasConfig(candidates=("mock/m",), cache="semantic")
-
-
-@contextlib.contextmanager
-def redis_at(address: Path) -> Generator[None]:
-    """A Redis on this socket, killed at the end."""
-    program = redis_program()
-    assert program is not None
-    options = ["--port", "0", "--unixsocket", str(address), "--save", "", "--appendonly", "no"]
-    process = subprocess.Popen([program, *options], stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
-    try:
-        deadline = time.monotonic() + 10
-        while not address.exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        yield
-    finally:
-        process.kill()
-        process.wait(timeout=10)
-        address.unlink(missing_ok=True)
 
 
 def lookup(text: str, org_id: str = "o") -> Lookup:

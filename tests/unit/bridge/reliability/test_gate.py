@@ -8,6 +8,7 @@ from bridge.call_record import AttemptRecord
 from bridge.clock import FrozenClock
 from bridge.config import BreakerConfig
 from bridge.errors import RateLimitedError
+from bridge.rate_limits import Grant, settled
 from bridge.reliability.gate import Gate, Passage
 from bridge.reliability.health_book import HealthBook
 from tests.support.wire import deployment
@@ -30,14 +31,14 @@ class Bucket:
     def wait_s(self, deployment: str, tokens: int, now_s: float) -> float:
         return 0.0 if self.room >= tokens or now_s >= 10 else 10 - now_s
 
-    async def take(self, deployment: str, tokens: int, now_s: float) -> bool:
+    async def take(self, deployment: str, tokens: int, now_s: float) -> Grant | None:
         if self.wait_s(deployment, tokens, now_s) > 0:
-            return False
+            return None
         self.room = (self.full if now_s >= 10 else self.room) - tokens
-        return True
+        return Grant(tokens=tokens)
 
-    async def refund(self, deployment: str, tokens: int) -> None:
-        self.room += tokens
+    async def settle(self, grant: Grant, used: int, now_s: float) -> None:
+        self.room -= round(settled(grant, used))
 
 
 class Rig:
