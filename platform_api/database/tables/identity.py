@@ -22,6 +22,8 @@ class OrganizationRow(Base):
     plan: Mapped[str] = mapped_column(String(40))
     created_at: Mapped[datetime]
     suspended_at: Mapped[datetime | None]
+    limits: Mapped[dict[str, Any] | None] = mapped_column(JsonDocument)
+    """The organisation's own `limits.rates.Rates`; None: those of its plan or of the configuration."""
 
 
 class UserRow(Base):
@@ -70,7 +72,9 @@ class ApiKeyRow(OrgScoped, Base):
     revoked_at: Mapped[datetime | None]
     last_used_at: Mapped[datetime | None]
     rotated_from: Mapped[UUID | None]
-    """The first key of a chain of rotations: spend and budgets of all are counted on it."""
+    """The first key of a chain of rotations: spend, budgets and limits of all are counted on it."""
+    limits: Mapped[dict[str, Any] | None] = mapped_column(JsonDocument)
+    """The key's own `limits.rates.Rates`; None: the default for keys."""
 
 
 class RefreshTokenRow(OrgScoped, Base):
