@@ -28,6 +28,7 @@ def entry(message: str, **fields: object) -> dict[str, object]:
         "whsec_abcdefghijklmnop",
         "ann@example.com",
     ],
+    ids=["API key", "refresh token", "session", "continuation", "JWT", "provider key", "webhook secret", "address"],
 )
 def test_a_secret_is_recognised_wherever_it_stands(secret: str) -> None:
     written = json.dumps(

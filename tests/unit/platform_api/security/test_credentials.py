@@ -41,7 +41,11 @@ def test_other_text_is_no_key(text: str) -> None:
     assert not is_api_key(text)
 
 
-@pytest.mark.parametrize("text", [KEY + "\n", f" {KEY}", KEY.upper(), KEY.replace("live", "demo"), KEY[:-1]])
+@pytest.mark.parametrize(
+    "text",
+    [KEY + "\n", f" {KEY}", KEY.upper(), KEY.replace("live", "demo"), KEY[:-1]],
+    ids=["line end", "space", "capitals", "another kind", "too short"],
+)
 def test_a_key_with_anything_around_it_is_no_key(text: str) -> None:
     assert not is_api_key(text)
 
