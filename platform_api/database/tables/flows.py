@@ -129,6 +129,27 @@ class StepRunRow(OrgScoped, Base):
     epoch: Mapped[int]
 
 
+class RecordingRow(OrgScoped, Base):
+    """What a replay answers one execution of a step from. JSON is kept as text: the order of keys is part of it."""
+
+    __tablename__ = "run_recordings"
+    __table_args__ = (
+        org_reference("run_id", "runs", ondelete="CASCADE"),
+        Index("ix_run_recordings_recorded_at", "recorded_at"),
+    )
+
+    run_id: Mapped[UUID] = mapped_column(Id, primary_key=True)
+    path: Mapped[str] = mapped_column(String(512), primary_key=True)
+    type: Mapped[str] = mapped_column(String(63))
+    digest: Mapped[str] = mapped_column(String(64))
+    given: Mapped[str] = mapped_column(Text)
+    calls: Mapped[str] = mapped_column(Text)
+    is_whole: Mapped[bool]
+    output: Mapped[str | None] = mapped_column(Text)
+    arm: Mapped[str | None] = mapped_column(String(63))
+    recorded_at: Mapped[datetime]
+
+
 class AnswerRow(OrgScoped, Base):
     """What one person said to a step that asks for approval."""
 
