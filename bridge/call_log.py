@@ -73,6 +73,7 @@ class CallLog:
                 re_asks=self.re_asks,
                 is_rescued=self.is_rescued,
                 leases=leases,
+                kind=self.kind,
             )
         return self._record
 

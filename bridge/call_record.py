@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, NamedTuple, Protocol
 
+import msgspec
+
 from bridge.chat import FinishReason, Usage
 from bridge.decision import Decision
 from bridge.errors import ErrorClass
@@ -57,6 +59,8 @@ class CallContext:
     task: str | None = None
     """What quality is measured for; the alias when None."""
     request_id: str | None = None
+    traceparent: str | None = None
+    """W3C trace context of what asks for the call."""
     conversation: str | None = None
     """What the calls of one conversation share; None: told from how the conversation begins."""
     allowed_models: tuple[str, ...] | None = None
@@ -117,6 +121,7 @@ class CallRecord:
     cache_similarity: float | None = None
     """Of a hit: 1 for the same request, less for one that means the same."""
     leases: tuple[Lease, ...] = ()
+    kind: CallKind = "chat"
 
     @property
     def cost_nano_usd(self) -> int | None:
@@ -127,6 +132,41 @@ class CallRecord:
                 return None
             total += attempt.cost_nano_usd
         return total
+
+
+class Dispatch(msgspec.Struct, frozen=True, gc=False, tag_field="kind", tag="dispatched"):
+    """An attempt as it is written down before its request leaves: enough to account for it after a kill."""
+
+    attempt_id: str
+    call_id: str
+    context: CallContext
+    requested: str
+    alias: str | None
+    is_stream: bool
+    call_started_at: datetime
+    deployment: str
+    provider: str
+    model: str
+    at: datetime
+    worst_case_nano_usd: int | None
+    """None: the price is unknown."""
+    leases: tuple[Lease, ...]
+    """What the call holds so far, this attempt's worst case included."""
+
+
+class CallJournal(Protocol):
+    """Where attempts are written down while a call is under way, so that a kill loses none of them.
+
+    A CallRecord settles all attempts that it lists.
+    """
+
+    def dispatched(self, attempt: Dispatch) -> None:
+        """Append it. Raises JournalUnavailableError; then nothing of it is kept, and nothing may be sent."""
+        ...
+
+    def settled(self, call_id: str, attempt: AttemptRecord) -> None:
+        """Append the end of an attempt whose call goes on. Never raises: what cannot be written now is kept."""
+        ...
 
 
 class CallSink(Protocol):

@@ -3,15 +3,17 @@
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Protocol
 
 from bridge.clock import Clock, SystemClock
 from bridge.identifiers import NewId, new_id
 from bridge.json_types import JsonValue
 from flows.plan import Plan, Position
-from flows.runs import EventBus, RunStore
+from flows.runs import EventBus, Run, RunStore, StepRun
 from nodes.context import HttpRules, ModelCaller
 from nodes.node import Node, node_types
+from nodes.outside import Outside
 from nodes.waiting import Answer
 
 LoadPlan = Callable[[str, str], Awaitable[Plan]]
@@ -61,6 +63,22 @@ class NoAnswers:
         return ()
 
 
+class WalkObserver(Protocol):
+    """Is told what happens in walks, on the event loop: must neither block nor raise."""
+
+    def walk_began(self, run: Run) -> None:
+        """A run is about to be walked, for the first time or further, in the context of the calling task."""
+        ...
+
+    def step_ended(self, run: Run, step: StepRun) -> None:
+        """A step came to its final state in this walk; once a path, or once more when its state was corrected."""
+        ...
+
+    def walk_ended(self, run: Run, *, began_at: datetime) -> None:
+        """The run as it stands after a walk: final, waiting, or given back as `queued`."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class EngineLimits:
     """Times of the engine, in seconds. Tests make them short."""
@@ -86,10 +104,12 @@ class EngineServices:
     load_plan: LoadPlan
     clock: Clock = field(default_factory=SystemClock)
     http: HttpRules = field(default_factory=HttpRules)
+    outside: Outside = field(default_factory=Outside)
     new_id: NewId = new_id
     cache: OutcomeCache | None = None
     """Without one, a step's cache rule stores nothing and every step runs."""
     answers: Answers = field(default_factory=NoAnswers)
+    observers: Sequence[WalkObserver] = ()
     limits: EngineLimits = field(default_factory=EngineLimits)
     rng: random.Random = field(default_factory=random.Random)
     node_types: Mapping[str, type[Node[Any]]] = field(default_factory=node_types)

@@ -37,6 +37,15 @@ class HeldWalk:
 
         Raises StaleOwnerError when somebody else took the run over: nothing more was written then.
         """
+        observers, began_at = self._services.observers, self._services.clock.now()
+        for observer in observers:
+            observer.walk_began(self._run)
+        ended = await self._walked()
+        for observer in observers:
+            observer.walk_ended(ended, began_at=began_at)
+        return ended
+
+    async def _walked(self) -> Run:
         if self._run.is_cancel_requested:
             self._walker.cancel()
         stored = () if self._is_first else await self._services.store.steps(self._run.id)

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Sequence
 
 from flows.engine_services import EngineServices
-from flows.runs import Run, RunEvent, RunOwner, StaleOwnerError, StepRun
+from flows.runs import FINAL_STEP, Run, RunEvent, RunOwner, StaleOwnerError, StepRun
 
 log = logging.getLogger(__name__)
 
@@ -17,12 +17,16 @@ log = logging.getLogger(__name__)
 class Recorder:
     """The pen of one owner of one run. After a StaleOwnerError it writes nothing more."""
 
-    def __init__(self, services: EngineServices, owner: RunOwner) -> None:
+    def __init__(self, services: EngineServices, owner: RunOwner, walked: Run | None = None) -> None:
+        """`walked` is what observers are told of steps of; None: they are told nothing."""
         self._store = services.store
         self._bus = services.bus
         self._clock = services.clock
         self._delay_s = services.limits.flush_after_s
         self._owner = owner
+        self._walked = walked
+        self._observers = services.observers if walked is not None else ()
+        self._began_at = services.clock.now()
         self._steps: dict[str, StepRun] = {}
         self._run: Run | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -40,6 +44,7 @@ class Recorder:
     def note(self, step: StepRun) -> None:
         """Keep a state for the next write; a newer one of the same path replaces it."""
         self._steps[step.path] = step
+        self._tell(step)
         self._arm()
 
     def note_run(self, run: Run) -> None:
@@ -50,6 +55,7 @@ class Recorder:
     async def commit(self, step: StepRun) -> None:
         """Store a state before anything that depends on it starts. Raises StaleOwnerError."""
         self._steps[step.path] = step
+        self._tell(step)
         await self.flush()
 
     async def finish(self, run: Run) -> None:
@@ -100,6 +106,14 @@ class Recorder:
                 part=self._part,
             )
         )
+
+    def _tell(self, step: StepRun) -> None:
+        """Observers hear of what ended in this walk, not of what an earlier one left."""
+        if not self._observers or self._walked is None or step.status not in FINAL_STEP:
+            return
+        if step.finished_at is None or step.finished_at >= self._began_at:
+            for observer in self._observers:
+                observer.step_ended(self._walked, step)
 
     def _announce(self, events: Sequence[RunEvent]) -> None:
         for event in events:

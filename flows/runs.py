@@ -115,6 +115,10 @@ class Run:
     """How long it has waited before; that time does not count towards its limit."""
     org_slug: str | None = None
     """What expressions see as `tenant.slug`; the org id when None."""
+    request_id: str | None = None
+    """Of the request that asked for it."""
+    traceparent: str | None = None
+    """W3C trace context that it belongs to; None: it is not traced."""
 
 
 EventKind = Literal["run", "step", "token"]

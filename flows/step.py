@@ -21,6 +21,7 @@ from flows.plan import PlanStep
 from flows.retrying import LONGEST_PAUSE_S, is_covered, is_wanted, pause_s
 from flows.runs import StepRun
 from flows.step_errors import Failure, failure_of
+from flows.trace_place import traceparent_of
 from flows.waiting import kept_while_waiting
 from flows.walk import Frame, Walk
 from nodes.context import NodeContext, StepFacts
@@ -204,12 +205,15 @@ def _context(
             step_path=frame.path,
             flow=run.flow,
             task=step.task or f"{run.flow}/{step.id}",
+            request_id=run.request_id,
+            traceparent=traceparent_of(run, frame.path),
         ),
         clock=services.clock,
         run_started_at=run.started_at or run.created_at,
         expressions=StepExpressions(step, services.expressions),
         scope=frame.roots(),
         http=services.http,
+        outside=services.outside,
         attempt=attempt,
         waiting_since=walk.waiting_since(frame.path, step),
         re_ask=re_ask,

@@ -32,7 +32,6 @@ class Walker:
         self._plan = plan
         self._owner = owner
         self._caller = caller
-        self._recorder = Recorder(services, owner)
         now = services.clock.now()
         waited_s = run.waited_s + ((now - run.waiting_since).total_seconds() if run.waiting_since else 0.0)
         self._run = replace(
@@ -45,6 +44,7 @@ class Walker:
             waiting_since=None,
             wake_at=None,
         )
+        self._recorder = Recorder(services, owner, self._run)
         self._walk = Walk(
             services=services,
             plan=plan,

@@ -41,6 +41,8 @@ def run_of(row: RunRow, org_slug: str | None = None) -> Run:
         waiting_since=row.waiting_since,
         waited_s=row.waited_s,
         org_slug=org_slug,
+        request_id=row.request_id,
+        traceparent=row.traceparent,
     )
 
 

@@ -1,7 +1,7 @@
 """Entering runs: which version, which inputs, which lane; one run for one idempotency key or schedule slot."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -31,6 +31,8 @@ from platform_api.flow_api.dispatcher import RunDispatcher
 from platform_api.flow_api.plans import FlowCompiler
 from platform_api.flow_api.run_groups import Place, RunGroups
 from platform_api.flow_api.run_repository import RunRepository
+from platform_api.structured_logging import request_id
+from platform_api.trace_context import current_traceparent
 
 log = logging.getLogger(__name__)
 
@@ -74,12 +76,16 @@ class RunEntrance:
         expressions: FlowExpressions,
         clock: Clock,
         new_id: NewId,
+        *,
+        new_traceparent: Callable[[str], str | None] = lambda _run_id: None,
     ) -> None:
+        """`new_traceparent` gives the trace of a run that no traced request asked for, from its id."""
         self._compiler = compiler
         self._expressions = expressions
         self._dispatcher = dispatcher
         self._clock = clock
         self._new_id = new_id
+        self._new_traceparent = new_traceparent
 
     async def start(self, sessions: SessionSource, order: RunOrder) -> Entered:
         """Enter the run and have it walked.
@@ -149,6 +155,8 @@ class RunEntrance:
             "wake_at": None,
             "waiting_since": None,
             "waited_s": 0.0,
+            "request_id": request_id(),
+            "traceparent": current_traceparent() or self._new_traceparent(run_id),
             "created_at": self._clock.now(),
             "started_at": None,
             "finished_at": None,

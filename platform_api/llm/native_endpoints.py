@@ -26,6 +26,7 @@ from platform_api.llm.schemas import (
     TokenUsage,
 )
 from platform_api.structured_logging import request_id
+from platform_api.trace_context import current_traceparent
 
 router = APIRouter(prefix="/api/v1", tags=["llm"])
 
@@ -127,6 +128,7 @@ def _context(wanted: Generate, caller: Caller) -> CallContext:
         user_id=None if caller.user_id is None else str(caller.user_id),
         task=wanted.task,
         request_id=request_id(),
+        traceparent=current_traceparent(),
         allowed_models=None if caller.models is None else tuple(sorted(caller.models)),
     )
 

@@ -10,6 +10,7 @@ from platform_api.errors import ForbiddenError
 from platform_api.llm.client_request import ClientRequest
 from platform_api.llm.flow_model import FlowModels
 from platform_api.structured_logging import request_id
+from platform_api.trace_context import current_traceparent
 
 PERMISSION = "llm:call"
 MAX_NAME_CHARS = 200
@@ -48,6 +49,7 @@ def context_of(request: ClientRequest, caller: Caller) -> CallContext:
         user_id=None if caller.user_id is None else str(caller.user_id),
         task=request.header(b"x-modelbridge-task"),
         request_id=request_id(),
+        traceparent=current_traceparent(),
         conversation=None if conversation is None else conversation[:MAX_NAME_CHARS],
         allowed_models=None if caller.models is None else tuple(sorted(caller.models)),
     )
