@@ -62,6 +62,23 @@ class EngineSection(Section):
     database_url: str | None = Field(default=None, repr=False, description="Prefect's own database; never ours.")
 
 
+class TelemetrySection(Section):
+    """Where spans are sent. Off without an endpoint, here or in the environment."""
+
+    otlp_endpoint: str | None = Field(default=None, pattern=r"^https?://[^\s]+$", description="OTLP over HTTP.")
+    headers: dict[str, SecretStr] = Field(default_factory=dict, description="Sent with every export: access tokens.")
+    service_name: str = Field(default="modelbridge", min_length=1, max_length=100)
+    sample_ratio: float = Field(default=1.0, ge=0, le=1, description="Share of new traces that are recorded.")
+
+
+class JournalSection(Section):
+    """How far a call's usage has come before the call goes on. A kill loses none of it in any mode."""
+
+    fsync: Literal["always", "interval", "never"] = Field(
+        default="interval", description="When it is on the disk itself: at once, within 200 ms, or when the system says."
+    )
+
+
 class PlatformSections(Section):
     """The sections of modelbridge.yaml beside the bridge's."""
 
@@ -70,6 +87,8 @@ class PlatformSections(Section):
     billing: BillingSection = Field(default_factory=BillingSection)
     studio: StudioSection = Field(default_factory=StudioSection)
     engine: EngineSection = Field(default_factory=EngineSection)
+    journal: JournalSection = Field(default_factory=JournalSection)
+    telemetry: TelemetrySection = Field(default_factory=TelemetrySection)
 
 
 class Settings(Section):
@@ -89,6 +108,8 @@ class Settings(Section):
     smtp_url: SecretStr | None = None
     api_url: str | None = Field(default=None, description="For the CLI: the platform to talk to.")
     api_key: SecretStr | None = Field(default=None, description="For the CLI.")
+    otlp_endpoint: str | None = Field(default=None, pattern=r"^https?://[^\s]+$", repr=False)
+    otlp_headers: SecretStr | None = Field(default=None, description="`name=value`, comma-separated, percent-encoded.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     extra_allow_hosts: tuple[str, ...] = Field(default=(), description="Comma-separated, beside http.allow_hosts.")
     argon2_parallel: int = Field(default=2, ge=1, le=32, description="Password hashes computed at a time.")
@@ -113,6 +134,7 @@ class Settings(Section):
         home = Path(env.get("MODELBRIDGE_HOME", "").strip() or "~/.modelbridge").expanduser()
         values.setdefault("database_url", sqlite_url(home / "modelbridge.db"))
         values.setdefault("redis_url", _redis_url(env))
+        values.setdefault("otlp_endpoint", _otlp_endpoint(env) or sections.telemetry.otlp_endpoint)
         if sections.studio.port is not None:
             values.setdefault("studio_port", sections.studio.port)
         values |= {"home": home, "config_file": config_file, "bridge": bridge, "sections": sections}
@@ -170,6 +192,8 @@ _VARIABLES = {
     "smtp_url": "MODELBRIDGE_SMTP_URL",
     "api_url": "MODELBRIDGE_API_URL",
     "api_key": "MODELBRIDGE_API_KEY",
+    "otlp_endpoint": "MODELBRIDGE_OTLP_ENDPOINT",
+    "otlp_headers": "OTEL_EXPORTER_OTLP_HEADERS",
     "log_level": "MODELBRIDGE_LOG_LEVEL",
     "extra_allow_hosts": "MODELBRIDGE_HTTP_ALLOW_HOSTS",
     "argon2_parallel": "MODELBRIDGE_ARGON2_PARALLEL",
@@ -179,6 +203,12 @@ _VARIABLES = {
 def _redis_url(env: Mapping[str, str]) -> str | None:
     host, port = env.get("REDIS_HOST", "").strip(), env.get("REDIS_PORT", "").strip()
     return f"redis://{host or '127.0.0.1'}:{port or '6379'}/0" if host or port else None
+
+
+def _otlp_endpoint(env: Mapping[str, str]) -> str | None:
+    """By the names that OpenTelemetry gives it; the one of traces is more exact."""
+    exact, general = env.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", ""), env.get("OTEL_EXPORTER_OTLP_ENDPOINT", "")
+    return exact.strip() or general.strip() or None
 
 
 def _config_file(env: Mapping[str, str], folder: Path) -> Path | None:

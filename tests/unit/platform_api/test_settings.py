@@ -122,3 +122,32 @@ def test_no_secret_is_in_the_text_form(tmp_path: Path) -> None:
 
     assert "canary" not in repr(settings)
     assert "canary" not in str(settings)
+
+
+def test_spans_go_nowhere_unless_an_endpoint_is_named(tmp_path: Path) -> None:
+    assert read(tmp_path).otlp_endpoint is None
+    assert read(tmp_path, OTEL_EXPORTER_OTLP_ENDPOINT="http://collector:4318").otlp_endpoint == "http://collector:4318"
+
+
+def test_the_platforms_own_variable_comes_before_opentelemetrys_and_both_before_the_file(tmp_path: Path) -> None:
+    folder = written(tmp_path, "telemetry: {otlp_endpoint: 'http://file:1', sample_ratio: 0.5}\n")
+    general = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://general:1"}
+
+    assert read(folder).otlp_endpoint == "http://file:1"
+    assert read(folder, **general).otlp_endpoint == "http://general:1"
+    exact = {**general, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://exact:1/v1/traces"}
+    assert read(folder, **exact).otlp_endpoint == "http://exact:1/v1/traces"
+    assert read(folder, **exact, MODELBRIDGE_OTLP_ENDPOINT="http://own:1").otlp_endpoint == "http://own:1"
+
+
+def test_an_endpoint_that_is_no_address_is_refused_by_the_name_of_its_variable(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="MODELBRIDGE_OTLP_ENDPOINT"):
+        read(tmp_path, MODELBRIDGE_OTLP_ENDPOINT="collector:4318")
+
+
+def test_tokens_for_the_collector_are_never_shown(tmp_path: Path) -> None:
+    folder = written(tmp_path, "telemetry: {headers: {Authorization: Basic c2VjcmV0}}\n")
+
+    shown = repr(read(folder, OTEL_EXPORTER_OTLP_HEADERS="x-token=c2VjcmV0"))
+
+    assert "c2VjcmV0" not in shown
