@@ -2,7 +2,7 @@
 
 NODE_TYPES = frozenset(
     {
-        "compare", "retrieve", "ingest", "python", "sql", "guard", "agent", "mcp",
+        "retrieve", "ingest", "sql", "guard", "agent", "mcp",
         "notify", "storage",
     }
 )  # fmt: skip

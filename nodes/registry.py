@@ -13,6 +13,7 @@ ENTRY_POINT_GROUP = "modelbridge.nodes"
 BUILT_IN = (
     "nodes.approve",
     "nodes.classify",
+    "nodes.compare",
     "nodes.embed",
     "nodes.evaluate",
     "nodes.extract",

@@ -42,7 +42,7 @@ OUTPUTS: JsonObject = {
     "wait": {"text": "now"},
 }
 """What they answer. Those that ask a model are judged by their fields."""
-FIELDS = {"classify": {"label", "confidence"}, "extract": {"number", "missing"}, "llm": {"reply", "urgent"}}
+FIELDS = {"classify": {"label", "confidence"}, "compare": {"answer", "agreement", "asked"}, "extract": {"number", "missing"}, "llm": {"reply", "urgent"}}
 
 
 @cache
