@@ -63,18 +63,19 @@ class AnswerCache:
         self._statistics = CacheStatistics()
         self._flights: dict[str, Flight] = {}
         """Key -> the call that is asking for it, on behalf of others who wait."""
-        self._leading: dict[str, tuple[str, Flight]] = {}
+        self._leading: dict[str, tuple[RequestKey, Flight]] = {}
+        """Call -> what it asks for on behalf of others."""
 
     async def find(self, lookup: Lookup) -> Found | None:
         """The stored answer; None when there is none or none may be used: then the caller asks, and `done` follows."""
         if not may_look_up(lookup.request):
             return None
         key = key_of(lookup.org_id, lookup.request, lookup.served_by)
-        system = "\n".join(message.text for message in lookup.request.messages if message.role == "system")
         life_s = ttl_s(lookup.request, self._config, lookup.rules.cache_ttl_s)
         self._statistics.looked_up(lookup.org_id, lookup.alias, key, self._clock.monotonic(), ttl_s=life_s)
         found = await self._find(lookup, key) or await self._waited_for(lookup, key)
         if found is None:
+            system = "\n".join(message.text for message in lookup.request.messages if message.role == "system")
             self._statistics.missed(lookup.org_id, lookup.alias, key, system)
             return None
         stored, similarity = found
@@ -87,7 +88,8 @@ class AnswerCache:
         """Store an answer, if it is one that may be stored. `cost_nano_usd`: what a hit saves."""
         if not may_store(lookup.request, response):
             return
-        key = key_of(lookup.org_id, lookup.request, lookup.served_by)
+        leading = self._leading.get(lookup.call_id)
+        key = key_of(lookup.org_id, lookup.request, lookup.served_by) if leading is None else leading[0]
         life_s = ttl_s(lookup.request, self._config, lookup.rules.cache_ttl_s)
         text = StoredAnswer.of(response, cost_nano_usd=cost_nano_usd).model_dump_json()
         await self._store.set(key.answer, text, ttl_s=life_s)
@@ -100,9 +102,10 @@ class AnswerCache:
 
     def done(self, call_id: str, *, has_left: bool = False) -> None:
         """The call has ended, or its caller `has_left`: whoever waits for its answer looks again. Idempotent."""
-        key, flight = self._leading.pop(call_id, ("", None))
-        if flight is None:
+        leading = self._leading.pop(call_id, None)
+        if leading is None:
             return
+        key, flight = leading[0].answer, leading[1]
         if self._flights.get(key) is flight:
             del self._flights[key]
         if not flight.done():
@@ -131,21 +134,20 @@ class AnswerCache:
         When the first caller leaves, one of those who wait asks in its place. When it got no answer that may be kept,
         or takes too long, they ask for themselves.
         """
-        flight = self._flights.get(key.answer)
         try:
-            async with asyncio.timeout(self._patience_s(lookup)):
-                while flight is not None:
-                    has_left = await asyncio.shield(flight)
-                    stored = await self._stored(key.answer, lookup.org_id)
-                    if stored is not None:
-                        return stored, 1.0
-                    if not has_left:
-                        return None
-                    flight = self._flights.get(key.answer)
+            if key.answer in self._flights:
+                async with asyncio.timeout(self._patience_s(lookup)):
+                    while flight := self._flights.get(key.answer):
+                        has_left = await asyncio.shield(flight)
+                        stored = await self._stored(key.answer, lookup.org_id)
+                        if stored is not None:
+                            return stored, 1.0
+                        if not has_left:
+                            return None
         except TimeoutError:
             pass  # whoever comes now waits for this call, not for the slow one
         self._flights[key.answer] = flight = asyncio.get_running_loop().create_future()
-        self._leading[lookup.call_id] = key.answer, flight
+        self._leading[lookup.call_id] = key, flight
         return None
 
     def _patience_s(self, lookup: Lookup) -> float:

@@ -1,8 +1,9 @@
 """Canonical request -> cache key; what may be cached, and for how long."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import lru_cache
+from hashlib import blake2b
 from operator import attrgetter
 
 import msgspec
@@ -24,8 +25,8 @@ class RequestKey:
 
     answer: str
     """Where the answer is stored."""
-    parts: Mapping[str, str]
-    """Digest by part of `PARTS`."""
+    parts: tuple[str, ...]
+    """Digests, in the order of `PARTS`."""
     context: str
     """Everything but the prompt: requests that differ in nothing else may mean the same."""
     prompt: str
@@ -38,23 +39,23 @@ def key_of(org_id: str, request: ChatRequest, served_by: str) -> RequestKey:
     `served_by` names the models that may answer, so that a changed alias does not serve another model's words.
     """
     messages = request.messages
-    n_system = next((place for place, message in enumerate(messages) if message.role != "system"), len(messages))
-    system, others = messages[:n_system], messages[n_system:]
-    shapes: dict[str, object] = {
-        "models": served_by,
-        "system": system,
-        "tools": [request.tools, request.tool_choice],
-        "parameters": _parameters_of(request),
-        "history": others[:-1],
-        "prompt": others[-1:],
-    }
-    parts = {name: _digest(shape) for name, shape in shapes.items()}
-    context = _digest([org_id, *(parts[name] for name in PARTS[:-1])])
-    answer = _digest([context, parts["prompt"]])
+    n_system = 0
+    while n_system < len(messages) and messages[n_system].role == "system":
+        n_system += 1
+    others = messages[n_system:]
+    parts = (
+        _digest_of_text(served_by),
+        _digest(messages[:n_system]),
+        _digest((request.tools, request.tool_choice)) if request.tools or request.tool_choice else _NOTHING,
+        _digest(_parameters_of(request)),
+        _digest(others[:-1]) if len(others) > 1 else _NOTHING,
+        _digest(others[-1:]) if others else _NOTHING,
+    )
+    context = _joined(org_id, *parts[:-1])
     newest = others[-1] if others else None
     is_text = newest is not None and all(isinstance(part, TextPart) for part in newest.content)
     prompt = newest.text if newest is not None and newest.role == "user" and is_text else ""
-    return RequestKey(f"answer:{org_id}:{answer}", parts, context, prompt)
+    return RequestKey(f"answer:{org_id}:{_joined(context, parts[-1])}", parts, context, prompt)
 
 
 def fingerprint(org_id: str, request: ChatRequest, served_by: str) -> str:
@@ -63,7 +64,17 @@ def fingerprint(org_id: str, request: ChatRequest, served_by: str) -> str:
 
 
 def _digest(shape: object) -> str:
-    return hashlib.blake2b(_CANONICAL.encode(shape), digest_size=16).hexdigest()
+    return blake2b(_CANONICAL.encode(shape), digest_size=16).hexdigest()
+
+
+def _joined(*parts: str) -> str:
+    """One digest for several; all but the first are digests themselves."""
+    return blake2b("\n".join(parts).encode(), digest_size=16).hexdigest()
+
+
+@lru_cache(maxsize=1_024)
+def _digest_of_text(text: str) -> str:
+    return _digest(text)
 
 
 def _plain(value: object) -> object:
@@ -75,6 +86,7 @@ def _plain(value: object) -> object:
 
 
 _CANONICAL = msgspec.json.Encoder(enc_hook=_plain, order="deterministic")
+_NOTHING = _digest(())
 
 
 def may_look_up(request: ChatRequest) -> bool:

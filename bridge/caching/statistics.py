@@ -11,6 +11,7 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from operator import ne
 
 from bridge.caching.fingerprint import PARTS, RequestKey
 
@@ -25,6 +26,7 @@ WORTH_IT = 0.05
 OFTEN = 0.3
 """Of misses that have a near relative: a part that breaks so many is worth a word."""
 CHANGING = re.compile(r"\d+")
+SYSTEM = PARTS.index("system")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +72,8 @@ class _Group:
     misses: Counter[str] = field(default_factory=Counter[str])
     numbers_only: int = 0
     """Misses in which the system prompts differ in their numbers alone."""
-    recent: deque[tuple[Mapping[str, str], str]] = field(
-        default_factory=lambda: deque[tuple[Mapping[str, str], str]](maxlen=RECENT)
+    recent: deque[tuple[tuple[str, ...], str]] = field(
+        default_factory=lambda: deque[tuple[tuple[str, ...], str]](maxlen=RECENT)
     )
     """Parts of the newest requests, and a digest of the system prompt without its numbers."""
     repeats: int = 0
@@ -131,7 +133,7 @@ class CacheStatistics:
     def missed(self, org_id: str, alias: str, key: RequestKey, system: str) -> None:
         """The look-up found nothing."""
         group = self._group(org_id, alias)
-        plain = blake2b(CHANGING.sub("#", system).encode(), digest_size=8).hexdigest()
+        plain = _without_numbers(group, key, system)
         part, is_numbers_only = _what_differs(group, key, plain)
         group.misses[part] += 1
         group.numbers_only += is_numbers_only
@@ -165,18 +167,26 @@ class CacheStatistics:
         return group
 
 
+def _without_numbers(group: _Group, key: RequestKey, system: str) -> str:
+    """A digest of the system prompt without its numbers; mostly it is the one of the request before."""
+    if group.recent and group.recent[-1][0][SYSTEM] == key.parts[SYSTEM]:
+        return group.recent[-1][1]
+    return blake2b(CHANGING.sub("#", system).encode(), digest_size=8).hexdigest()
+
+
 def _what_differs(group: _Group, key: RequestKey, plain_system: str) -> tuple[str, bool]:
     """The part in which the nearest newest request differs, and whether only numbers of the system prompt do."""
-    nearest: tuple[str, ...] = PARTS
-    system = ""
+    nearest, system, fewest = key.parts, "", len(PARTS)
     for parts, known_system in reversed(group.recent):
-        differing = tuple(name for name in PARTS if parts[name] != key.parts[name])
-        if 0 < len(differing) < len(nearest):
-            nearest, system = differing, known_system
-    if len(nearest) > 2 or not group.recent:
+        n_differing = sum(map(ne, parts, key.parts))
+        if 0 < n_differing < fewest:
+            nearest, system, fewest = parts, known_system, n_differing
+            if fewest == 1:
+                break
+    if fewest > 2:
         return "new", False
-    others = [name for name in nearest if name != "prompt"]
-    part = others[0] if others else "prompt"
+    differing = [name for name, mine, other in zip(PARTS, key.parts, nearest, strict=True) if mine != other]
+    part = next((name for name in differing if name != "prompt"), "prompt")
     return part, part == "system" and system == plain_system
 
 
