@@ -153,6 +153,7 @@ class _Collector:
         cls = step.node_class
         late = cls.late_fields if cls else frozenset[str]()
         templates = cls.template_fields if cls else frozenset[str]()
+        code = cls.code_fields if cls else frozenset[str]()
         for path, scalar in scalars_of(step.config_node):
             where = ".".join(("with", *path))
             if step.kind == "switch":
@@ -160,6 +161,8 @@ class _Collector:
                     self.bare(scalar, where, step)
             elif path[0] in templates:
                 self._refuse_in_template(scalar)
+            elif path[0] in code:
+                self._refuse_in_code(scalar)
             elif path[0] in late:
                 if cls is not None and _is_expression_field(config_schema(cls), path):
                     use = self.bare(scalar, where, step, _own_names(step))
@@ -180,6 +183,12 @@ class _Collector:
             at = scalar.position_of(scalar.text.index("${{"))
             hint = "put the value into `vars` and write {{ name }}"
             self._problems.error(at, "expression_in_template", "expressions are not allowed in templates", hint)
+
+    def _refuse_in_code(self, scalar: ScalarNode) -> None:
+        if has_expression(scalar.text):
+            at = scalar.position_of(scalar.text.index("${{"))
+            hint = "pass the value as data: in `inputs` of python, in `params` of sql"
+            self._problems.error(at, "expression_in_code", "expressions are not allowed in code and SQL", hint)
 
 
 def _own_names(step: StepSpec) -> frozenset[str]:

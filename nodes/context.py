@@ -13,6 +13,7 @@ from bridge.errors import BridgeError, BudgetExceededError, NoRouteError
 from bridge.json_types import JsonObject, JsonValue
 from bridge.result import ChatResult, ChatStream
 from bridge.side_calls import EmbeddingResult
+from nodes.outside import Outside
 from nodes.waiting import Answer
 
 
@@ -72,6 +73,7 @@ class NodeContext:
     scope: Mapping[str, JsonValue]
     """The expression roots at this step: inputs, nodes, run, tenant, and item, index, state where they exist."""
     http: HttpRules = field(default_factory=HttpRules)
+    outside: Outside = field(default_factory=Outside)
     attempt: int = 1
     re_ask: str | None = None
     """The validation error of the previous attempt, when the retry mode is `re_ask`."""

@@ -67,11 +67,14 @@ class Node(BaseModel, Generic[OutputT]):
     """True when `run` may raise StepWaits: the run is then put aside, and `run` is called again later."""
     late_fields: ClassVar[frozenset[str]] = frozenset()
     """Fields that are not rendered before the node runs: those whose texts are expressions which it evaluates itself
-    (per item, per case; bare or in `${{ }}`), and, added by `@node_type`, its `template_fields`."""
+    (per item, per case; bare or in `${{ }}`), and, added by `@node_type`, its `template_fields` and
+    `code_fields`."""
     template_fields: ClassVar[frozenset[str]] = frozenset()
     """Fields holding Jinja text over `vars`, at any depth (`messages` is a list): checked by
     `nodes.template_text.check_template` at validation. No CEL stands in them and they are never rendered as
     expressions: no value can become part of a template."""
+    code_fields: ClassVar[frozenset[str]] = frozenset()
+    """Fields holding code or SQL: never rendered, and an expression in one is a mistake. Values reach code as data."""
     secret_fields: ClassVar[frozenset[str]] = frozenset()
     """Fields in which `secrets.NAME` may be read."""
     model_fields_of_use: ClassVar[tuple[str, ...]] = ()
@@ -122,7 +125,7 @@ def node_type(name: str) -> Callable[[NodeT], NodeT]:
         if name in _registry and _registry[name].__qualname__ != cls.__qualname__:
             raise ValueError(f"node type {name!r} is already registered by {_registry[name].__qualname__}")
         cls.type_name = name
-        cls.late_fields = cls.late_fields | cls.template_fields
+        cls.late_fields = cls.late_fields | cls.template_fields | cls.code_fields
         _registry[name] = cls
         return cls
 

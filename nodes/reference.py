@@ -34,6 +34,7 @@ def _node_section(name: str, kind: type[Node[Any]]) -> str:
     marks = {
         **dict.fromkeys(kind.late_fields, "late"),
         **dict.fromkeys(kind.template_fields, "template"),
+        **dict.fromkeys(kind.code_fields, "code: no expressions"),
         **dict.fromkeys(kind.secret_fields, "secrets allowed"),
     }
     facts = [

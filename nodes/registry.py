@@ -23,6 +23,7 @@ BUILT_IN = (
     "nodes.http",
     "nodes.llm",
     "nodes.loop",
+    "nodes.python",
     "nodes.switch",
     "nodes.template",
     "nodes.transform",

@@ -79,6 +79,16 @@ class JournalSection(Section):
     )
 
 
+class PythonSection(Section):
+    """What the python node may run. By default nothing."""
+
+    allow_source: bool = Field(default=False, description="Flows may bring code: only where all authors are trusted.")
+    functions: tuple[str, ...] = Field(default=(), description="`module:function`, or `module` for all it has.")
+    folders: tuple[str, ...] = Field(default=(), description="Where those modules lie, beside this file.")
+    max_memory_mb: int = Field(default=1024, ge=64)
+    max_timeout_s: float = Field(default=600.0, gt=0)
+
+
 class PlatformSections(Section):
     """The sections of modelbridge.yaml beside the bridge's."""
 
@@ -87,6 +97,7 @@ class PlatformSections(Section):
     billing: BillingSection = Field(default_factory=BillingSection)
     studio: StudioSection = Field(default_factory=StudioSection)
     engine: EngineSection = Field(default_factory=EngineSection)
+    python: PythonSection = Field(default_factory=PythonSection)
     journal: JournalSection = Field(default_factory=JournalSection)
     telemetry: TelemetrySection = Field(default_factory=TelemetrySection)
 

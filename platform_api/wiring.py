@@ -49,6 +49,7 @@ from platform_api.migrations.runner import upgrade_database
 from platform_api.model_names import BridgeNames
 from platform_api.operations.metrics import Metrics
 from platform_api.organizations.service import ensure_local_organization
+from platform_api.outside import outside_of
 from platform_api.settings import Settings
 from platform_api.usage import endpoints as usage
 from platform_api.usage.drain import UsageDrain
@@ -258,6 +259,7 @@ def _joined(
         load_plan=compiler.load_plan,
         clock=clock,
         http=HttpRules(allow_hosts=settings.http_allow_hosts),
+        outside=outside_of(settings),
         cache=MemoryOutcomeCache(clock),
         answers=SqlAnswers(database),
     )

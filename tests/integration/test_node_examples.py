@@ -19,6 +19,7 @@ from flows.unsupported import NODE_TYPES
 from flows.validate import check
 from nodes.context import HttpRules
 from nodes.node import node_types
+from nodes.outside import Outside, PythonRules
 from tests.support.conformance import CaseAnswers, EveryModel
 from tests.support.engine import START, Engine
 from tests.support.http_server import http_server
@@ -26,6 +27,7 @@ from tests.support.http_server import http_server
 pytestmark = pytest.mark.peer
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "nodes"
+OUTSIDE = Outside(python=PythonRules(allow_source=True, functions=frozenset({"statistics:fmean"})))
 LOCAL: JsonObject = {"providers": {"local": {"options": {"threads": 1, "slots": 1}}}}
 OUTPUTS: JsonObject = {
     "approve": {"sent": "Dear customer, we are sorry."},
@@ -36,6 +38,7 @@ OUTPUTS: JsonObject = {
     "http": {"status": 404},
     "loop": {"n": 32, "passes": 5},
     "noop": {},
+    "python": {"total": 42.5},
     "switch": {"done": "a person decides"},
     "template": {"text": "- bread\n- salt\n"},
     "transform": {"ids": ["c", "a"]},
@@ -73,7 +76,7 @@ async def run_example(name: str, bridge: Bridge, inputs: JsonObject) -> Run:
     answers = CaseAnswers(clock, {"r1": {"review": [{"by": "ann", "decision": "approve"}]}})
     rules = HttpRules(allow_hosts=frozenset({"127.0.0.1"}))
     engine.services = replace(
-        engine.services, models=bridge, node_types=node_types(), answers=answers, http=rules
+        engine.services, models=bridge, node_types=node_types(), answers=answers, http=rules, outside=OUTSIDE
     )  # fmt: skip
     engine.lane = type(engine.lane)(engine.services)
     run = await engine.start(plan, check_inputs(plan.inputs_schema, inputs))

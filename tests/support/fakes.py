@@ -14,6 +14,7 @@ from bridge.json_types import JsonValue
 from bridge.side_calls import EmbeddingResult
 from nodes.context import ChatResult, HttpRules, NodeContext
 from nodes.errors import ExpressionError
+from nodes.outside import Outside
 from nodes.waiting import Answer
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
@@ -143,6 +144,7 @@ def node_context(
     expressions: Mapping[str, Callable[[Mapping[str, JsonValue]], JsonValue]] | None = None,
     scope: Mapping[str, JsonValue] | None = None,
     http: HttpRules | None = None,
+    outside: Outside | None = None,
     on_token: Callable[[str], None] | None = None,
     re_ask: str | None = None,
     waiting_since: datetime | None = None,
@@ -157,6 +159,7 @@ def node_context(
         expressions=PlainExpressions(expressions or {}),
         scope=scope or {},
         http=http or HttpRules(),
+        outside=outside or Outside(),
         on_token=on_token,
         re_ask=re_ask,
         waiting_since=waiting_since,

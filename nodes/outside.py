@@ -1,0 +1,31 @@
+"""What nodes may use beyond the engine, as the operator configured it: nothing of it is there unless it is named."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class PythonRules:
+    """What the python node may run. By default nothing."""
+
+    allow_source: bool = False
+    """Whether flows may bring code of their own."""
+    functions: frozenset[str] = frozenset()
+    """`module:function`, or `module` for all of its functions."""
+    folders: tuple[str, ...] = ()
+    """Where such modules are looked for before the installed ones."""
+    max_memory_mb: int = 1024
+    max_timeout_s: float = 600.0
+    max_result_bytes: int = 10 * 1024 * 1024
+    max_stdout_bytes: int = 64 * 1024
+    """What is printed beyond is dropped."""
+
+    def allows(self, function: str) -> bool:
+        """May `module:function` be called?"""
+        return function in self.functions or function.partition(":")[0] in self.functions
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """Everything of that kind in one process."""
+
+    python: PythonRules = field(default_factory=PythonRules)
