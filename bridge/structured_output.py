@@ -4,11 +4,14 @@ import json
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import replace
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import jsonschema
 from jsonschema.exceptions import SchemaError, ValidationError
 from jsonschema.exceptions import best_match as _best_match  # pyright: ignore[reportUnknownVariableType]  # untyped there
+from referencing import Registry, Resource
+from referencing.exceptions import Unresolvable
+from referencing.jsonschema import DRAFT202012
 
 from bridge.catalog.deployments import Deployment
 from bridge.chat import ChatRequest, JsonFormat, Message
@@ -19,6 +22,8 @@ JsonMode = Literal["native", "json_object", "prompt"]
 
 MAX_ANSWER_CHARS = 2_000_000
 MAX_SHOWN_CHARS = 200
+_NOTHING_ELSE: Registry[Any] = Registry()
+"""No document but the schema itself: the library's own default fetches what a schema refers to."""
 _FENCE = re.compile(r"```[a-zA-Z0-9_-]*[ \t]*\r?\n(.*?)```", re.DOTALL)
 
 
@@ -72,14 +77,19 @@ def schema_problem(value: JsonValue, schema: JsonObject) -> str | None:
     """Why `value` is not valid against `schema`, with the place where; None when it is.
 
     Raises:
-        UnsupportedFeatureError: The schema itself is no valid JSON Schema.
+        UnsupportedFeatureError: The schema itself is no valid JSON Schema, or refers to what is not within it; nothing
+            is ever fetched.
     """
     try:
         jsonschema.Draft202012Validator.check_schema(schema)  # pyright: ignore[reportUnknownMemberType]  # untyped there
-        validator = jsonschema.Draft202012Validator(schema)
+        _check_references(schema)
+        validator = jsonschema.Draft202012Validator(schema, registry=_NOTHING_ELSE)
         errors = list(validator.iter_errors(value))  # pyright: ignore[reportUnknownMemberType, reportArgumentType]  # untyped there
     except SchemaError as error:
         raise UnsupportedFeatureError(f"the schema of the answer is invalid: {_clipped(error.message)}") from error
+    except Unresolvable as error:
+        said = f"the schema of the answer refers to {_clipped(error.ref)!r}, which is not within it"
+        raise UnsupportedFeatureError(said) from error
     except RecursionError as error:
         raise UnsupportedFeatureError("the schema of the answer refers to itself without end") from error
     error = cast("ValidationError | None", _best_match(errors))
@@ -88,6 +98,29 @@ def schema_problem(value: JsonValue, schema: JsonObject) -> str | None:
     place = "/" + "/".join(str(step) for step in error.absolute_path)
     others = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
     return f"at {place}: {_clipped(error.message)}{others}"
+
+
+def _check_references(schema: JsonObject) -> None:
+    """Raises Unresolvable. Parts with a base of their own (`$id`) are checked when they are used."""
+    references: list[str] = []
+    waiting: list[object] = [schema]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, dict):
+            members = cast("dict[str, object]", part)
+            if part is not schema and "$id" in members:
+                continue
+            references += [each for key in ("$ref", "$dynamicRef") if isinstance(each := members.get(key), str)]
+            waiting += members.values()
+        elif isinstance(part, list):
+            waiting += cast("list[object]", part)
+    if not references:
+        return
+    base = str(schema.get("$id", ""))
+    resource = Resource[Any](contents=schema, specification=DRAFT202012)
+    resolver = _NOTHING_ELSE.with_resource(base, resource).resolver(base)
+    for reference in references:
+        resolver.lookup(reference)
 
 
 def extract_json(text: str) -> JsonValue:

@@ -4,6 +4,7 @@ import pytest
 
 from bridge.chat import JsonFormat, Message
 from bridge.errors import SchemaViolationError, UnsupportedFeatureError
+from bridge.json_types import JsonObject
 from bridge.structured_output import answered_json, extract_json, json_mode, re_ask, schema_problem, shaped_for
 from tests.support.wire import asking, deployment
 
@@ -103,6 +104,28 @@ def test_a_valid_answer_comes_back_as_a_value() -> None:
 def test_a_schema_that_is_none_is_the_callers_fault() -> None:
     with pytest.raises(UnsupportedFeatureError):
         schema_problem(1, {"type": "nonsense"})
+
+
+@pytest.mark.parametrize("reference", ["#/$defs/none", "http://127.0.0.1:9/s.json", "file:///etc/hostname", "#none"])
+def test_a_schema_that_refers_outside_itself_is_refused_and_nothing_is_fetched(reference: str) -> None:
+    with pytest.raises(UnsupportedFeatureError, match="not within it"):
+        schema_problem({"other": 1}, {"type": "object", "properties": {"a": {"items": {"$ref": reference}}}})
+    with pytest.raises(UnsupportedFeatureError, match="not within it"):
+        schema_problem({"a": 1}, {"properties": {"a": {"$id": "https://x.test/a", "$ref": reference}}})
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"$defs": {"city": {"type": "string"}}, "properties": {"a": {"$ref": "#/$defs/city"}}},
+        {"$defs": {"city": {"$anchor": "city", "type": "string"}}, "properties": {"a": {"$ref": "#city"}}},
+        {"$id": "https://x.test/s", "$defs": {"c": {"type": "string"}}, "properties": {"a": {"$ref": "s#/$defs/c"}}},
+        {"properties": {"a": {"type": "string"}, "more": {"$ref": "#"}}},
+    ],
+)
+def test_references_within_a_schema_are_followed(schema: JsonObject) -> None:
+    assert schema_problem({"a": "x"}, schema) is None
+    assert schema_problem({"a": 1}, schema) is not None
 
 
 def test_asking_again_shows_the_answer_and_what_is_wrong_with_it() -> None:
