@@ -2,10 +2,10 @@
 
 from sqlalchemy import MetaData
 
-from platform_api.database.tables import flows, identity, operations, usage
+from platform_api.database.tables import flows, identity, operations, secrets, usage
 from platform_api.database.tables.base import Base
 
-TABLE_FILES = (identity, flows, usage, operations)
+TABLE_FILES = (identity, flows, usage, operations, secrets)
 
 
 def metadata() -> MetaData:
