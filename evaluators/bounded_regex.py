@@ -5,6 +5,7 @@ that a pattern that backtracks for ever is stopped and frees its thread.
 """
 
 from dataclasses import dataclass
+from itertools import islice
 
 import regex
 
@@ -30,13 +31,33 @@ class BoundedRegex:
         Raises:
             RegexError: The text is too long, or the time was up.
         """
-        if len(text) > MAX_TEXT_CHARS:
-            raise RegexError(f"the text has {len(text)} characters; a pattern reads at most {MAX_TEXT_CHARS}")
+        _check_length(text)
         search = self.compiled.fullmatch if is_whole else self.compiled.search
         try:
             return search(text, timeout=timeout_s, concurrent=True) is not None
         except TimeoutError as error:
-            raise RegexError(f"the pattern {self.pattern!r} took longer than {timeout_s} s: simplify it") from error
+            raise self._too_slow(timeout_s) from error
+
+    def spans(self, text: str, *, most: int, timeout_s: float = TIMEOUT_S) -> list[tuple[int, int]]:
+        """Start and end of the first `most` places that are not empty, in order; the time is for all of them.
+
+        Raises:
+            RegexError: The text is too long, or the time was up.
+        """
+        _check_length(text)
+        try:
+            places = (found.span() for found in self.compiled.finditer(text, timeout=timeout_s, concurrent=True))
+            return list(islice((place for place in places if place[1] > place[0]), most))
+        except TimeoutError as error:
+            raise self._too_slow(timeout_s) from error
+
+    def _too_slow(self, timeout_s: float) -> RegexError:
+        return RegexError(f"the pattern {self.pattern!r} took longer than {timeout_s} s: simplify it")
+
+
+def _check_length(text: str) -> None:
+    if len(text) > MAX_TEXT_CHARS:
+        raise RegexError(f"the text has {len(text)} characters; a pattern reads at most {MAX_TEXT_CHARS}")
 
 
 def compile_regex(pattern: str, *, ignore_case: bool = False, is_multiline: bool = False) -> BoundedRegex:

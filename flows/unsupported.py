@@ -2,7 +2,7 @@
 
 NODE_TYPES = frozenset(
     {
-        "retrieve", "ingest", "sql", "guard", "agent", "mcp",
+        "retrieve", "ingest", "sql", "agent", "mcp",
         "notify", "storage",
     }
 )  # fmt: skip

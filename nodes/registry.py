@@ -20,6 +20,7 @@ BUILT_IN = (
     "nodes.fail",
     "nodes.flow",
     "nodes.foreach",
+    "nodes.guard",
     "nodes.http",
     "nodes.llm",
     "nodes.loop",

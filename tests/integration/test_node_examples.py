@@ -35,6 +35,7 @@ OUTPUTS: JsonObject = {
     "evaluate": {"passed": True, "scores": {"names_it": 1.0, "short": 1.0}},
     "flow": {"text": "- one\n- two\n"},
     "foreach": {"all": ["Hello Ada", "Hello Grace"]},
+    "guard": {"text": "Write to [EMAIL], IBAN [IBAN].", "kinds": ["email", "iban"]},
     "http": {"status": 404},
     "loop": {"n": 32, "passes": 5},
     "noop": {},
