@@ -222,8 +222,8 @@ async def extra_cpu(address: str, folder: Path) -> tuple[float, float, int, int]
             OrganizationRow(id=UUID(free_id), slug=f"f-{free_id}", name="F", plan="self-hosted", created_at=clock.now())
         )
     journal = Journal(folder / "speed", new_id())
-    ledger = CountingLedger(database, clock, journal.writer_id, journal)
-    bridge = Bridge(bridge_config((0.0, 0.0)), sinks=[journal], ledger=ledger, clock=clock)
+    ledger = CountingLedger(database, clock, journal.writer_id)
+    bridge = Bridge(bridge_config((0.0, 0.0)), sinks=[journal], ledger=ledger, clock=clock, journal=journal)
     request = ChatRequest("mock/steady", (Message.of("user", "tell me something short"),), max_output_tokens=64)
 
     async def round_of(org: str) -> float:

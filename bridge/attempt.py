@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from bridge.attempt_meter import NOTHING, AttemptMeter, OnRecord, Produced
+from bridge.attempt_meter import NOTHING, AttemptMeter, AttemptWatch, Produced
 from bridge.attempt_stream import AttemptLimits, AttemptStream, Exchange, unforeseen
 from bridge.call_record import AttemptRecord
 from bridge.catalog.deployments import Deployment
@@ -29,7 +29,16 @@ from bridge.rerank import RerankRequest, RerankResponse
 from bridge.tokens import TokenEstimator, text_bytes
 from bridge.transport import Transport, WireRequest
 
-__all__ = ["HTTP", "AttemptLimits", "AttemptRunner", "AttemptStream", "Attempted", "Embedded", "OnRecord", "record_of"]
+__all__ = [
+    "HTTP",
+    "AttemptLimits",
+    "AttemptRunner",
+    "AttemptStream",
+    "AttemptWatch",
+    "Attempted",
+    "Embedded",
+    "record_of",
+]
 
 AnswerT = TypeVar("AnswerT")
 HTTP = "http"
@@ -84,17 +93,19 @@ class AttemptRunner:
         self._estimator = estimator or TokenEstimator()
 
     async def complete(
-        self, request: ChatRequest, target: Deployment, limits: AttemptLimits, *, on_record: OnRecord | None = None
+        self, request: ChatRequest, target: Deployment, limits: AttemptLimits, *, watch: AttemptWatch | None = None
     ) -> Attempted:
-        """The whole answer of `target`. `on_record` hears of the attempt whatever its end, cancellation included.
+        """The whole answer of `target`. `watch` hears of the attempt whatever its end, cancellation included.
 
         Raises:
             ProviderError: The attempt failed; `record_of(error)` tells what it cost.
             ConfigurationError: The deployment's dialect or address cannot be used.
+            JournalUnavailableError: It cannot be written down, and was not sent.
         """
         exchange = self._exchange(request, target, limits)
-        meter = self._meter(request, target, on_record)
+        meter = self._meter(request, target, watch)
         wire = exchange.adapter.build(request, target, stream=False)
+        meter.dispatched()
         response = await _metered(
             _asked(exchange.transport, wire, target, limits, lambda payload: exchange.adapter.parse(payload, target)),
             target,
@@ -110,19 +121,17 @@ class AttemptRunner:
         return Attempted(settled, meter.succeeded(settled))
 
     def stream(
-        self, request: ChatRequest, target: Deployment, limits: AttemptLimits, *, on_record: OnRecord | None = None
+        self, request: ChatRequest, target: Deployment, limits: AttemptLimits, *, watch: AttemptWatch | None = None
     ) -> AttemptStream:
         """The answer piece by piece. Nothing is sent before the first item is asked for.
 
         Raises:
             ConfigurationError: The deployment's dialect cannot be used.
         """
-        return AttemptStream(
-            self._exchange(request, target, limits), begin=lambda: self._meter(request, target, on_record)
-        )
+        return AttemptStream(self._exchange(request, target, limits), begin=lambda: self._meter(request, target, watch))
 
     async def embed(
-        self, request: EmbeddingRequest, target: Deployment, limits: AttemptLimits, *, on_record: OnRecord | None = None
+        self, request: EmbeddingRequest, target: Deployment, limits: AttemptLimits, *, watch: AttemptWatch | None = None
     ) -> Embedded:
         """The vectors of `request.texts`, in their order.
 
@@ -132,8 +141,9 @@ class AttemptRunner:
         """
         adapter, transport = embedding_adapter(target.dialect), self._transport(target)
         read = ChatRequest(request.model, tuple(Message.of("user", text) for text in request.texts))
-        meter = self._meter(read, target, on_record)
+        meter = self._meter(read, target, watch)
         wire = adapter.build(request, target)
+        meter.dispatched()
         response = await _metered(
             _asked(transport, wire, target, limits, lambda payload: adapter.parse(payload, target)), target, meter
         )
@@ -147,7 +157,7 @@ class AttemptRunner:
         return Embedded(replace(response, usage=usage), record)
 
     async def rerank(
-        self, request: RerankRequest, target: Deployment, limits: AttemptLimits, *, on_record: OnRecord | None = None
+        self, request: RerankRequest, target: Deployment, limits: AttemptLimits, *, watch: AttemptWatch | None = None
     ) -> Reranked:
         """The documents of the request, most relevant first.
 
@@ -158,9 +168,10 @@ class AttemptRunner:
         adapter, transport = rerank_adapter(target.dialect), self._transport(target)
         texts = (request.query, *request.documents)
         meter = self._meter(
-            ChatRequest(request.model, tuple(Message.of("user", text) for text in texts)), target, on_record
+            ChatRequest(request.model, tuple(Message.of("user", text) for text in texts)), target, watch
         )
         wire = adapter.build(request, target)
+        meter.dispatched()
         response = await _metered(
             _asked(transport, wire, target, limits, lambda payload: adapter.parse(payload, target)), target, meter
         )
@@ -181,7 +192,7 @@ class AttemptRunner:
             raise ConfigurationError(f"no transport for provider {target.provider!r}")
         return transport
 
-    def _meter(self, request: ChatRequest, target: Deployment, on_record: OnRecord | None) -> AttemptMeter:
+    def _meter(self, request: ChatRequest, target: Deployment, watch: AttemptWatch | None) -> AttemptMeter:
         return AttemptMeter(
             self._new_id(),
             request,
@@ -189,7 +200,7 @@ class AttemptRunner:
             prices=self._prices,
             clock=self._clock,
             estimator=self._estimator,
-            on_record=on_record,
+            watch=watch,
         )
 
 
@@ -223,7 +234,8 @@ async def _metered(answer: Awaitable[AnswerT], target: Deployment, meter: Attemp
     except asyncio.CancelledError:
         meter.cancelled(NOTHING)
         raise
-    except BridgeError:
+    except BridgeError as error:
+        meter.unsent(error)
         raise
     except Exception as problem:
         error = unforeseen(problem, target)

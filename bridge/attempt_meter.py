@@ -1,22 +1,19 @@
 """What one attempt used, cost and how it ended, as an AttemptRecord."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal, InvalidOperation
-from typing import Literal
+from typing import Literal, Protocol
 
 from bridge.call_record import AttemptRecord
 from bridge.catalog.deployments import Deployment
 from bridge.catalog.prices import PricedUsage, Prices
 from bridge.chat import ChatRequest, ChatResponse, Usage
 from bridge.clock import Clock
-from bridge.errors import ProviderError
+from bridge.errors import BridgeError, ProviderError
 from bridge.money import to_nano_usd
 from bridge.tokens import TokenEstimator
-from bridge.worst_case import input_bound_tokens
-
-OnRecord = Callable[[AttemptRecord], None]
-"""Is told of an attempt once, at its end, whatever the end."""
+from bridge.worst_case import dispatched_bound_nano_usd, input_bound_tokens
 
 UNBILLED = PricedUsage(nano_usd=0, ref=None)
 
@@ -32,6 +29,18 @@ class Produced:
 NOTHING = Produced()
 
 
+class AttemptWatch(Protocol):
+    """Is told how an attempt goes."""
+
+    def dispatched(self, attempt: "AttemptMeter") -> None:
+        """Its request is about to leave; what is raised here keeps it from leaving."""
+        ...
+
+    def ended(self, record: AttemptRecord) -> None:
+        """It is over: once, whatever the end."""
+        ...
+
+
 class AttemptMeter:
     """Begins with the attempt; ends in exactly one record."""
 
@@ -44,19 +53,38 @@ class AttemptMeter:
         prices: Prices,
         clock: Clock,
         estimator: TokenEstimator,
-        on_record: OnRecord | None = None,
+        watch: AttemptWatch | None = None,
     ) -> None:
-        self._attempt_id = attempt_id
+        self.attempt_id = attempt_id
         self._request = request
         self._target = target
         self._prices = prices
         self._clock = clock
         self._estimator = estimator
-        self._on_record = on_record
+        self._watch = watch
         self._started_at = clock.now()
         self._start_s = clock.monotonic()
         self._ttft_ms: float | None = None
         self.record: AttemptRecord | None = None
+
+    @property
+    def target(self) -> Deployment:
+        """Who is asked."""
+        return self._target
+
+    @property
+    def started_at(self) -> datetime:
+        """When the attempt began."""
+        return self._started_at
+
+    def worst_case_nano_usd(self) -> int | None:
+        """What it costs at most; None when its price is unknown."""
+        return dispatched_bound_nano_usd(self._prices, self._request, self._target, self._started_at)
+
+    def dispatched(self) -> None:
+        """Say that the request is about to leave. Raises what keeps it from leaving."""
+        if self._watch is not None:
+            self._watch.dispatched(self)
 
     @property
     def elapsed_s(self) -> float:
@@ -105,6 +133,10 @@ class AttemptMeter:
         error.record = record
         return record
 
+    def unsent(self, error: BridgeError) -> AttemptRecord:
+        """The record of an attempt that our own side gave up before anything left."""
+        return self._close("failed", None, status=None, error=error)
+
     def cancelled(self, produced: Produced) -> AttemptRecord:
         """The record of an attempt that nobody waits for any more: billed for what was produced."""
         return self._close("cancelled", self.settled_usage(produced), status=None)
@@ -115,14 +147,14 @@ class AttemptMeter:
         usage: Usage | None,
         *,
         status: int | None,
-        error: ProviderError | None = None,
+        error: BridgeError | None = None,
         finish: ChatResponse | None = None,
     ) -> AttemptRecord:
         if self.record is not None:
             return self.record
         cost = UNBILLED if usage is None else self._prices.cost(self._target, usage, self._started_at)
         self.record = AttemptRecord(
-            attempt_id=self._attempt_id,
+            attempt_id=self.attempt_id,
             deployment=self._target.name,
             provider=self._target.provider,
             model=self._target.model,
@@ -140,8 +172,8 @@ class AttemptMeter:
             is_estimated=usage is not None and usage.is_estimated,
             finish_reason=None if finish is None else finish.finish_reason,
         )
-        if self._on_record is not None:
-            self._on_record(self.record)
+        if self._watch is not None:
+            self._watch.ended(self.record)
         return self.record
 
 

@@ -113,8 +113,10 @@ class AttemptStream:
         except ProviderError as error:
             await self._fail(error)
             raise
-        except BridgeError:
+        except BridgeError as error:
             await self._close()
+            if self._meter is not None:
+                self._meter.unsent(error)
             raise
         except Exception as problem:
             error = unforeseen(problem, self._exchange.target)
@@ -155,6 +157,7 @@ class AttemptStream:
         exchange = self._exchange
         self._meter = self._begin()
         wire = exchange.adapter.build(exchange.request, exchange.target, stream=True)
+        self._announce(self._meter)
         opening = exchange.transport.open_stream(wire, exchange.target, limits=exchange.limits.timeouts())
         body = await self._in_time(self._open.enter_async_context(opening))
         if not 200 <= body.status < 300:
@@ -165,6 +168,14 @@ class AttemptStream:
             return True
         self._pieces = aiter(body)
         return False
+
+    def _announce(self, meter: AttemptMeter) -> None:
+        """Nothing is on record of an attempt that may not be sent."""
+        try:
+            meter.dispatched()
+        except BridgeError:
+            self._meter = None
+            raise
 
     async def _read_piece(self) -> bool:
         """Read what the network has, and take in its events. True at the end of the stream."""

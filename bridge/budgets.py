@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from bridge.budget_periods import Period, window_start
-from bridge.call_record import BudgetScope, CallContext, CallHold, CallRecord, Lease
+from bridge.call_record import BudgetScope, CallContext, CallRecord, Dispatch, Lease
 from bridge.identifiers import NewId
 
 LARGEST_SHARE_NANO_USD = 500_000_000
@@ -101,10 +101,6 @@ class BudgetLedger(Protocol):
         """Take idle money out of leases: lease id -> nano-dollars."""
         ...
 
-    def write_down(self, hold: CallHold) -> None:
-        """Note, before a call is dispatched, all that it holds so far. Raises BudgetUnavailableError."""
-        ...
-
 
 def scopes_of(context: CallContext, alias: str | None) -> tuple[BudgetScope, ...]:
     """Everything a budget may be set on that this call belongs to, in id order."""
@@ -167,7 +163,8 @@ class MemoryBudgetLedger:
         self._new_id = new_id
         self._budgets: dict[str, _Budget] = {}
         self._leases: dict[str, _Lease] = {}
-        self._holds: dict[str, CallHold] = {}
+        self._holds: dict[str, tuple[Lease, ...]] = {}
+        """What calls hold that were dispatched and are not over."""
         self._settled_calls: set[str] = set()
         self._asked: set[tuple[str, tuple[BudgetScope, ...]]] = set()
         self.away: Exception | None = None
@@ -249,8 +246,9 @@ class MemoryBudgetLedger:
         for lease_id, amount in amounts.items():
             self._reduce(lease_id, amount)
 
-    def write_down(self, hold: CallHold) -> None:
-        self._holds[hold.call_id] = hold
+    def dispatched(self, attempt: Dispatch) -> None:
+        """A call is on its way, and what it holds is known even after a kill. As a CallJournal hears of it."""
+        self._holds[attempt.call_id] = attempt.leases
 
     def record(self, call: CallRecord) -> None:
         """Settle a call: what it held is taken out of its leases, its cost is spent. Idempotent."""
@@ -269,9 +267,10 @@ class MemoryBudgetLedger:
     def bury(self, lease_ids: Iterable[str]) -> None:
         """End the leases of a killed process: calls without a record cost what they held, the rest is free."""
         gone = set(lease_ids)
-        for hold in [hold for hold in self._holds.values() if any(lease.id in gone for lease in hold.leases)]:
-            del self._holds[hold.call_id]
-            self._settle(hold.leases, None)
+        for call_id, leases in list(self._holds.items()):
+            if any(lease.id in gone for lease in leases):
+                del self._holds[call_id]
+                self._settle(leases, None)
         for lease_id in gone & self._leases.keys():
             self._reduce(lease_id, self._leases[lease_id].amount_nano_usd)
 

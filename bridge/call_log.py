@@ -34,6 +34,7 @@ class CallLog:
         self.re_asks = 0
         self.is_rescued = False
         self._attempts: list[AttemptRecord] = []
+        self._n_told = 0
         self._clock = clock
         self._started_at = clock.now()
         self._record: CallRecord | None = None
@@ -51,6 +52,11 @@ class CallLog:
     def attempted(self, record: AttemptRecord) -> None:
         """One more attempt has ended."""
         self._attempts.append(record)
+
+    def untold(self) -> tuple[AttemptRecord, ...]:
+        """The attempts that have ended since this was asked last."""
+        told, self._n_told = self._n_told, len(self._attempts)
+        return tuple(self._attempts[told:])
 
     def close(self, status: CallStatus, leases: tuple[Lease, ...], error: BaseException | None = None) -> CallRecord:
         """The record. Closing again returns the first one."""

@@ -8,7 +8,7 @@ from bridge.attempt import AttemptRunner
 from bridge.budgets import scopes_of
 from bridge.caching.answer_cache import AnswerCache, Lookup
 from bridge.call_log import CallLog
-from bridge.call_record import CallContext
+from bridge.call_record import CallContext, CallJournal
 from bridge.catalog.aliases import Aliases, Route
 from bridge.catalog.deployments import Deployment
 from bridge.catalog.prices import Prices
@@ -50,6 +50,8 @@ class Parts:
     """Shared by processes; None: each has its own."""
     throttle: RoomSource | None = None
     """None: no provider set a limit."""
+    journal: CallJournal | None = None
+    """Where attempts are written down before they are sent; None: nowhere."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, Protocol
 
 import msgspec
 
@@ -34,16 +34,6 @@ class Lease:
     budget_id: str
     scope: BudgetScope
     amount_nano_usd: int
-
-
-class CallHold(NamedTuple):
-    """What a call holds, as it is written down before the call is dispatched: known even after a kill."""
-
-    call_id: str
-    org_id: str
-    scopes: tuple[BudgetScope, ...]
-    leases: tuple[Lease, ...]
-    started_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 from bridge.attempt import AttemptStream
 from bridge.call_log import CallLog
 from bridge.call_preparation import CallPreparation, Parts, Ready, lookup_of
-from bridge.call_record import AttemptRecord, CallContext
+from bridge.call_record import CallContext
+from bridge.call_watch import CallWatch
 from bridge.catalog.aliases import Route
 from bridge.catalog.deployments import Deployment
 from bridge.chat import ChatRequest, ChatResponse, StreamChunk
@@ -89,8 +90,8 @@ class Dispatcher:
         """A stream with its first content, which `until` reads; whatever failed before was made up for elsewhere."""
 
         async def attempt(trial: Trial) -> Opened:
-            asked, on_record = shaped(ready.request, trial.target, ready.may_drop), self._on_record(log, trial)
-            stream = self._parts.runner.stream(asked, trial.target, trial.limits, on_record=on_record)
+            asked, watch = shaped(ready.request, trial.target, ready.may_drop), self._watch(ready, log, trial)
+            stream = self._parts.runner.stream(asked, trial.target, trial.limits, watch=watch)
             try:
                 return Opened(await until(stream), stream, trial)
             except BaseException:
@@ -117,8 +118,8 @@ class Dispatcher:
         """The vectors of one batch, and who made them."""
 
         async def attempt(trial: Trial) -> tuple[Deployment, EmbeddingResponse]:
-            on_record = self._on_record(log, trial)
-            made = await self._parts.runner.embed(request, trial.target, trial.limits, on_record=on_record)
+            watch = self._watch(ready, log, trial)
+            made = await self._parts.runner.embed(request, trial.target, trial.limits, watch=watch)
             return trial.target, made.response
 
         return await self._failed_over(ready, log, attempt)
@@ -127,8 +128,8 @@ class Dispatcher:
         """The ranking, by the first target that gives one."""
 
         async def attempt(trial: Trial) -> RerankResponse:
-            on_record = self._on_record(log, trial)
-            made = await self._parts.runner.rerank(request, trial.target, trial.limits, on_record=on_record)
+            watch = self._watch(ready, log, trial)
+            made = await self._parts.runner.rerank(request, trial.target, trial.limits, watch=watch)
             return made.response
 
         return await self._failed_over(ready, log, attempt)
@@ -163,8 +164,8 @@ class Dispatcher:
 
     async def _completed(self, ready: Ready, log: CallLog) -> tuple[Deployment, ChatResponse]:
         async def attempt(trial: Trial) -> tuple[Deployment, ChatResponse]:
-            asked, on_record = shaped(ready.request, trial.target, ready.may_drop), self._on_record(log, trial)
-            attempted = await self._parts.runner.complete(asked, trial.target, trial.limits, on_record=on_record)
+            asked, watch = shaped(ready.request, trial.target, ready.may_drop), self._watch(ready, log, trial)
+            attempted = await self._parts.runner.complete(asked, trial.target, trial.limits, watch=watch)
             return trial.target, attempted.response
 
         return await self._failed_over(ready, log, attempt)
@@ -212,12 +213,8 @@ class Dispatcher:
         after_s = self._parts.health.slow_s(first, rules.hedge.quantile, is_stream=log.is_stream)
         return None if after_s is None else HedgePlan(after_s, budget)
 
-    def _on_record(self, log: CallLog, trial: Trial) -> Callable[[AttemptRecord], None]:
-        def on_record(record: AttemptRecord) -> None:
-            log.attempted(record)
-            self._parts.failover.ended(trial.flight, record)
-
-        return on_record
+    def _watch(self, ready: Ready, log: CallLog, trial: Trial) -> CallWatch:
+        return CallWatch(log, ready.reservation, self._parts.journal, self._parts.failover, trial.flight)
 
     @staticmethod
     def _has_own_deadline(ready: Ready) -> bool:

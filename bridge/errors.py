@@ -7,6 +7,7 @@ BridgeError
 ├── UnsupportedFeatureError     the model lacks what the request asks for
 ├── BudgetExceededError         the call would cross a spend cap
 ├── BudgetUnavailableError      a spend cap applies, and whoever decides about it does not answer
+├── JournalUnavailableError     the attempt cannot be written down, so it was not sent
 ├── SchemaViolationError        the answer does not validate, after the re-ask
 ├── DeadlineExceededError       the deadline over all attempts has passed
 ├── StreamInterruptedError      a stream died after its first token was relayed
@@ -104,6 +105,12 @@ class BudgetExceededError(BridgeError):
 
 class BudgetUnavailableError(BridgeError):
     """A budget applies, the money held ahead does not suffice, and the ledger does not answer. Try again later."""
+
+    error_class = "unavailable"
+
+
+class JournalUnavailableError(BridgeError):
+    """What is spent could not be written down (the disk is full), so nothing was sent. Try again later."""
 
     error_class = "unavailable"
 

@@ -10,7 +10,7 @@ from bridge.budgets import BudgetLedger
 from bridge.caching.answer_cache import AnswerCache
 from bridge.caching.statistics import CacheReport
 from bridge.call_log import CallLog
-from bridge.call_record import CallContext, CallKind, CallRecord, CallSink, CallStatus
+from bridge.call_record import CallContext, CallJournal, CallKind, CallRecord, CallSink, CallStatus
 from bridge.catalog.aliases import Aliases, AliasView
 from bridge.catalog.deployments import CredentialSource, Deployment, Deployments
 from bridge.catalog.entries import ModelEntry
@@ -77,6 +77,7 @@ class Bridge:
         prices: Prices | None = None,
         credentials: CredentialSource | None = None,
         throttle: Throttle | None = None,
+        journal: CallJournal | None = None,
     ) -> None:
         clock = clock or SystemClock()
         rng = rng or random.Random()  # noqa: S311  # load spreading and jitter, no secrets
@@ -123,6 +124,7 @@ class Bridge:
                 new_id=new_id,
                 rng=rng,
                 state=state,
+                journal=journal,
             )
         )
 

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from bridge.budget_periods import window_start
 from bridge.budgets import Budget, BudgetLedger, Grant, LeaseRequest, LeaseState, Refusal, taken_nano_usd
-from bridge.call_record import BudgetScope, CallHold, CallRecord, Lease
+from bridge.call_record import BudgetScope, CallRecord, Lease
 from bridge.clock import Clock
 from bridge.errors import BudgetExceededError, BudgetUnavailableError
 from bridge.identifiers import NewId
@@ -117,10 +117,7 @@ class LeasePool:
         if total_nano_usd <= claim.total_nano_usd:
             return True
         is_first = claim.total_nano_usd == 0 and claim.budgets != ()
-        if not is_first or not self._take(claim, claim.budgets, total_nano_usd):
-            return False
-        self._write_down(claim)
-        return True
+        return is_first and self._take(claim, claim.budgets, total_nano_usd)
 
     async def hold(self, claim: Claim, total_nano_usd: int) -> None:
         """Raise what the call holds under every budget that covers it to `total_nano_usd`; all or nothing.
@@ -135,8 +132,6 @@ class LeasePool:
         if not self._take(claim, budgets, total_nano_usd):
             async with self._asking.setdefault(claim.org_id, asyncio.Lock()):
                 await self._take_more(claim, total_nano_usd)
-        if claim.shares:
-            self._write_down(claim)
 
     def release(self, claim: Claim) -> None:
         """Put everything back: the call was never dispatched."""
@@ -168,14 +163,6 @@ class LeasePool:
             await asyncio.wait({self._tending})
         with suppress(BudgetUnavailableError):
             await self.return_idle()
-
-    def _write_down(self, claim: Claim) -> None:
-        """Nothing is dispatched on money that nobody would know of after a kill."""
-        try:
-            self._ledger.write_down(CallHold(claim.call_id, claim.org_id, claim.scopes, claim.leases, claim.started_at))
-        except BudgetUnavailableError:
-            self._end(claim, 0)
-            raise
 
     def _take(self, claim: Claim, budgets: Iterable[Budget], total: int) -> bool:
         """Take it out of the leases if all of them have enough. Never waits, so nobody comes between."""

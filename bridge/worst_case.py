@@ -4,6 +4,7 @@ No token is shorter than a byte, every price is the dearest that may apply, and 
 is sent. Nothing is dispatched before its money is held.
 """
 
+from dataclasses import replace
 from datetime import datetime
 
 from bridge.catalog.deployments import Deployment
@@ -36,6 +37,17 @@ def attempt_bound_nano_usd(prices: Prices, request: ChatRequest, target: Deploym
     output_tokens = (request.max_output_tokens or 0) * max(request.n, 1)
     given = input_bound_tokens(request, target.entry.context_window)
     return prices.worst_case_nano_usd(target, given, output_tokens, at, has_media=_media_tokens(request) > 0)
+
+
+def dispatched_bound_nano_usd(prices: Prices, request: ChatRequest, target: Deployment, at: datetime) -> int | None:
+    """The same for any attempt: where no output limit is sent, the model's own; None when nothing is known of it."""
+    if request.max_output_tokens is None:
+        entry = target.entry
+        longest = entry.max_output_tokens or entry.context_window
+        if longest is None:
+            return 0 if entry.is_free else None
+        request = replace(request, max_output_tokens=longest)
+    return attempt_bound_nano_usd(prices, request, target, at)
 
 
 def affordable_tokens(

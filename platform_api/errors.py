@@ -153,6 +153,7 @@ _LOWER: Mapping[type[Exception], tuple[int, str]] = {
     bridge_errors.UnsupportedFeatureError: (422, "unsupported_feature"),
     bridge_errors.BudgetExceededError: (402, "budget_exceeded"),
     bridge_errors.BudgetUnavailableError: (503, "budget_unavailable"),
+    bridge_errors.JournalUnavailableError: (503, "journal_unavailable"),
     bridge_errors.SchemaViolationError: (502, "schema_violation"),
     bridge_errors.DeadlineExceededError: (504, "deadline_exceeded"),
     bridge_errors.StreamInterruptedError: (502, "stream_interrupted"),

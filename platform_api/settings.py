@@ -89,6 +89,14 @@ class PythonSection(Section):
     max_timeout_s: float = Field(default=600.0, gt=0)
 
 
+class JournalSection(Section):
+    """How far a call's usage has come before the call goes on. A kill loses none of it in any mode."""
+
+    fsync: Literal["always", "interval", "never"] = Field(
+        default="interval", description="When it is on the disk itself: at once, within 200 ms, or when the system says."
+    )
+
+
 class PlatformSections(Section):
     """The sections of modelbridge.yaml beside the bridge's."""
 
@@ -97,6 +105,7 @@ class PlatformSections(Section):
     billing: BillingSection = Field(default_factory=BillingSection)
     studio: StudioSection = Field(default_factory=StudioSection)
     engine: EngineSection = Field(default_factory=EngineSection)
+    journal: JournalSection = Field(default_factory=JournalSection)
     python: PythonSection = Field(default_factory=PythonSection)
     journal: JournalSection = Field(default_factory=JournalSection)
     telemetry: TelemetrySection = Field(default_factory=TelemetrySection)

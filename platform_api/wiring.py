@@ -236,9 +236,9 @@ def _joined(
     config = BridgeConfig.parse(settings.bridge)
     writer_id = new_id()
     root = settings.home / "journal"
-    journal = Journal(root, writer_id)
+    journal = Journal(root, writer_id, fsync=settings.sections.journal.fsync)
     drain = UsageDrain(database, journal, root, clock)
-    ledger = SqlBudgetLedger(database, clock, writer_id, journal)
+    ledger = SqlBudgetLedger(database, clock, writer_id)
     sinks: list[CallSink] = [drain] if metrics is None else [drain, metrics.calls]
     shared = SharedState.of(settings.redis_url)
     bridge = Bridge(
@@ -248,6 +248,7 @@ def _joined(
         clock=clock,
         state=shared.store,
         throttle=throttle_of(config.providers, shared.limiter),
+        journal=journal,
     )
     compiler = FlowCompiler(FlowTexts(database), BridgeNames(bridge, tries=config.retry.max_per_target))
     store, events = SqlRunStore(database, clock), LiveEvents()
@@ -310,4 +311,4 @@ def _count(metrics: Metrics, dispatcher: RunDispatcher, drain: UsageDrain) -> No
 
     dispatcher.on_end = count_run
     metrics.runs_active.set_function(lambda: dispatcher.n_walks)
-    metrics.journal_pending_bytes.set_function(drain.pending_bytes)
+    metrics.journal_pending_bytes.set_function(lambda: drain.undrained_bytes)

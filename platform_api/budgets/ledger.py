@@ -5,13 +5,12 @@ leases; both change in one transaction.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bridge.budgets import Budget, Grant, LeaseRequest, LeaseState, Refusal, granted_nano_usd
-from bridge.call_record import BudgetScope, CallHold
+from bridge.call_record import BudgetScope
 from bridge.clock import Clock
 from bridge.errors import BudgetUnavailableError
 from platform_api.budgets.answering import answering
@@ -20,14 +19,6 @@ from platform_api.budgets.repository import BudgetRepository, WindowFacts, Windo
 from platform_api.budgets.settlement import give_back
 from platform_api.budgets.standing import StandingBudgets
 from platform_api.database.session import Database
-
-
-class HoldLog(Protocol):
-    """Where holds are written down: the journal of the process, which survives a kill."""
-
-    def hold(self, hold: CallHold) -> None:
-        """Append it. Raises OSError."""
-        ...
 
 
 class _RefusedError(Exception):
@@ -39,13 +30,12 @@ class _RefusedError(Exception):
 
 
 class SqlBudgetLedger:
-    """BudgetLedger in the platform's database, for the process whose journal is `holds`, known as `writer_id`."""
+    """BudgetLedger in the platform's database, for the process whose journal is known as `writer_id`."""
 
-    def __init__(self, database: Database, clock: Clock, writer_id: str, holds: HoldLog) -> None:
+    def __init__(self, database: Database, clock: Clock, writer_id: str) -> None:
         self._database = database
         self._clock = clock
         self._writer_id = writer_id
-        self._holds = holds
         self._standing = StandingBudgets(database, clock)
 
     async def budgets_on(self, org_id: str, scopes: tuple[BudgetScope, ...]) -> tuple[Budget, ...]:
@@ -82,12 +72,6 @@ class SqlBudgetLedger:
         except BudgetUnavailableError:
             if not is_done:
                 raise
-
-    def write_down(self, hold: CallHold) -> None:
-        try:
-            self._holds.hold(hold)
-        except OSError as error:
-            raise BudgetUnavailableError("a budget applies to this call and the journal cannot be written") from error
 
     def forget(self, org_id: str) -> None:
         """Look the organisation's budgets up again: one was made or removed."""

@@ -10,12 +10,11 @@ from bridge.budgets import scopes_of
 from bridge.call_record import AttemptRecord, Lease
 from platform_api.budgets.settlement import HeldShare, SpentCall
 from platform_api.database.upserts import storable
-from platform_api.usage.journal import StoredCall, StoredHold
+from platform_api.usage.journal_frames import StoredCall
 
 Record = dict[str, Any]
 
 NUL = b"\\u0000"
-LOST = "the process ended before the outcome of this call was recorded; counted at what was reserved for it"
 
 
 def call_record(call: StoredCall) -> Record:
@@ -91,76 +90,8 @@ def spent_call(call: StoredCall) -> SpentCall:
     )
 
 
-def lost_call(hold: StoredHold) -> SpentCall:
-    """A call of which only the hold is known: all of it is spent."""
-    return SpentCall(
-        org_id=UUID(hold.org_id),
-        scopes=hold.scopes,
-        cost_nano_usd=None,
-        started_at=hold.started_at,
-        shares=_shares(hold.leases),
-    )
-
-
 def _shares(leases: Iterable[Lease]) -> tuple[HeldShare, ...]:
     return tuple(HeldShare(UUID(lease.id), lease.amount_nano_usd) for lease in leases)
-
-
-def lost_records(hold: StoredHold) -> tuple[Record, Record]:
-    """A call and its attempt of which only the hold is known."""
-    call_id, org_id = UUID(hold.call_id), UUID(hold.org_id)
-    scopes = {scope.kind: scope.id for scope in hold.scopes}
-    call: Record = {
-        "id": call_id,
-        "org_id": org_id,
-        "key_id": _id(scopes.get("key")),
-        "user_id": None,
-        "run_id": _id(scopes.get("run")),
-        "step_path": None,
-        "flow": scopes.get("flow"),
-        "task": None,
-        "request_id": None,
-        "requested": scopes.get("alias", "unknown"),
-        "alias": scopes.get("alias"),
-        "decision": None,
-        "status": "failed",
-        "cache": "off",
-        "is_stream": False,
-        "error_class": "internal",
-        "error_message": LOST,
-        "re_asks": 0,
-        "is_rescued": False,
-        "cache_similarity": None,
-        "started_at": hold.started_at,
-        "finished_at": hold.started_at,
-    }
-    attempt: Record = {
-        "attempt_id": UUID(hold.call_id),
-        "org_id": UUID(hold.org_id),
-        "call_id": UUID(hold.call_id),
-        "position": 0,
-        "deployment": "unknown",
-        "provider": "unknown",
-        "model": "unknown",
-        "outcome": "failed",
-        "error_class": "internal",
-        "error_message": LOST,
-        "status": None,
-        "finish_reason": None,
-        "usage": None,
-        "input_tokens": 0,
-        "output_tokens": 0,
-        "price_row": None,
-        "price_data_version": None,
-        "cost_nano_usd": max((lease.amount_nano_usd for lease in hold.leases), default=0),
-        "provider_cost_nano_usd": None,
-        "is_estimated": True,
-        "duration_ms": 0.0,
-        "ttft_ms": None,
-        "at": hold.started_at,
-        "corrects": None,
-    }
-    return call, attempt
 
 
 def _decision(raw: msgspec.Raw) -> Any:  # JSON

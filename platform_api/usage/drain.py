@@ -1,41 +1,37 @@
 """From the journal into the database, in batches: calls, ledger rows and budgets in one transaction, exactly once.
 
 A call that is in `calls` already is passed over, so reading a segment twice does no harm. Journals of dead processes
-are drained by whoever finds them; only then are calls that were cut off counted, at what was held for them, and the
-leases of those processes freed. A segment stays on disk while it holds the hold of a call that is not over.
+are drained by whoever finds them; only then are calls that were cut off counted, by their attempts at their worst case,
+and the leases of those processes freed. A segment stays on disk while a call in it is not over.
 """
 
 import asyncio
 import logging
 import os
 import socket
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from uuid import UUID
 
 import msgspec
-from sqlalchemy import insert, select, update
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import update
 
 from bridge.call_record import CallRecord
 from bridge.clock import Clock
-from platform_api.budgets.settlement import SpentCall, end_leases, settle
+from platform_api.budgets.settlement import end_leases
 from platform_api.database.session import Database
-from platform_api.database.tables.identity import OrganizationRow
-from platform_api.database.tables.usage import CallRow, JournalWriterRow, LedgerRow
+from platform_api.database.tables.usage import JournalWriterRow
 from platform_api.database.upserts import insert_missing
-from platform_api.usage.call_rows import Record, call_record, ledger_record, lost_call, lost_records, spent_call
-from platform_api.usage.journal import (
-    Journal,
+from platform_api.usage.call_store import PendingCall, store_calls
+from platform_api.usage.journal import Journal, dead_writers, segments
+from platform_api.usage.journal_frames import (
+    Frame,
     StoredCall,
-    StoredHold,
-    dead_writers,
     decode_frame,
     encode_frame,
+    next_whole_frame,
     read_frames,
-    segments,
 )
+from platform_api.usage.open_calls import OpenCalls, ended_calls
 
 log = logging.getLogger(__name__)
 
@@ -57,21 +53,34 @@ class UsageDrain:
         self._root = root
         self._clock = clock
         self._offsets: dict[Path, int] = {}
-        self._holds: dict[Path, dict[str, _OpenHold]] = {}
-        """By journal and call: what calls hold that are not over, as far as was read."""
+        self._open: dict[Path, OpenCalls] = {}
+        """By journal."""
         self._draining = asyncio.Lock()
         self._is_behind = asyncio.Event()
+        self._behind_since_s: float | None = None
+        self._draining_since_s: float | None = None
+        """Like `_behind_since_s`, of what is being stored now."""
         self._tasks: list[asyncio.Task[None]] = []
 
     def record(self, call: CallRecord) -> None:
         """Journal the call; it is in the database a moment later."""
+        if self._behind_since_s is None:
+            self._behind_since_s = self._clock.monotonic()
         self._is_behind.set()
         self._journal.record(call)
 
-    def pending_bytes(self) -> int:
+    @property
+    def undrained_bytes(self) -> int:
         """How much of this process's journal is not in the database yet."""
         found = segments(self._journal.folder)
-        return sum(path.stat().st_size - self._offsets.get(path, 0) for path in found)
+        on_disk = sum(path.stat().st_size - self._offsets.get(path, 0) for path in found)
+        return on_disk + sum(len(payload) for payload in self._journal.unwritten)
+
+    @property
+    def lag_s(self) -> float:
+        """How long the oldest call that is not in the database has waited; 0 when all are."""
+        since_s = self._behind_since_s if self._draining_since_s is None else self._draining_since_s
+        return 0.0 if since_s is None else self._clock.monotonic() - since_s
 
     async def start(self) -> None:
         """Make the process known, take in what dead processes left, and keep draining."""
@@ -91,7 +100,21 @@ class UsageDrain:
         """Store everything recorded so far."""
         async with self._draining:
             self._is_behind.clear()
-            await self._drain_folder(self._journal.folder, self._journal.open_segment)
+            self._draining_since_s, self._behind_since_s = self._behind_since_s, None
+            try:
+                self._journal.retry()
+                await self._drain_folder(self._journal.folder, self._journal.open_segment)
+                await self._store_unwritten()
+            except BaseException:
+                self._behind_since_s = self._draining_since_s
+                raise
+            finally:
+                self._draining_since_s = None
+
+    async def sync(self) -> None:
+        """Return when everything recorded so far is as safe as `journal.fsync` promises, a loss of power included."""
+        if not self._journal.is_synced:
+            await asyncio.to_thread(self._journal.sync)
 
     async def drain_dead(self) -> int:
         """Take in the journals of processes that are gone; how many there were."""
@@ -152,8 +175,10 @@ class UsageDrain:
 
     async def _close_writer(self, writer_id: str, folder: Path) -> None:
         """Count the calls that were cut off, free the leases, and remove the journal: all is in the database."""
+        cut_off = [PendingCall.of(call) for call in self._open_in(folder).cut_off()]
         async with self._sessions() as db:
-            await self._store_lost(db, [one.hold for one in self._holds.get(folder, {}).values()])
+            if cut_off:
+                await store_calls(db, cut_off)
             await end_leases(db, writer_id)
             await db.execute(
                 update(JournalWriterRow)
@@ -161,42 +186,36 @@ class UsageDrain:
                 .values(closed_at=self._clock.now())
                 .execution_options(synchronize_session=False)
             )
-        self._holds.pop(folder, None)
+        self._open.pop(folder, None)
         self._remove(folder)
 
-    async def _store_lost(self, db: AsyncSession, holds: Sequence[StoredHold]) -> None:
-        ids = [UUID(hold.call_id) for hold in holds]
-        known = set((await db.scalars(select(CallRow.id).where(CallRow.id.in_(ids)))).all())
-        lost = [hold for hold in holds if UUID(hold.call_id) not in known]
-        orgs = await _organizations(db, {UUID(hold.org_id) for hold in lost})
-        lost = [hold for hold in lost if UUID(hold.org_id) in orgs]
-        for hold in lost:
-            call, attempt = lost_records(hold)
-            await db.execute(insert(CallRow), [call])
-            await db.execute(insert(LedgerRow), [attempt])
-            log.error("call_outcome_lost", extra={"call_id": hold.call_id, "nano_usd": attempt["cost_nano_usd"]})
-        await settle(db, [lost_call(hold) for hold in lost])
+    def _open_in(self, folder: Path) -> OpenCalls:
+        return self._open.setdefault(folder, OpenCalls())
 
     async def _drain_folder(self, folder: Path, open_segment: Path | None) -> None:
-        """Store what is new. Segments that nothing is written to any more, and no open hold is in, are removed."""
+        """Store what is new. Segments that nothing is written to any more, and no open call is in, are removed."""
         for path in segments(folder):
-            torn_at = await self._drain_segment(folder, path)
-            if torn_at is not None and path != open_segment:
-                log.warning("usage_journal_torn", extra={"segment": str(path), "offset": torn_at})
-        needed = {one.segment for one in self._holds.get(folder, {}).values()}
+            await self._drain_segment(folder, path, is_open=path == open_segment)
+        needed = self._open_in(folder).segments
         for path in segments(folder):
             if path != open_segment and path in self._offsets and path not in needed:
                 self._forget(path)
 
-    async def _drain_segment(self, folder: Path, path: Path) -> int | None:
-        """Store what is new in it; where its last, torn frame begins, if there is one."""
+    async def _drain_segment(self, folder: Path, path: Path, *, is_open: bool) -> None:
+        """Store what is new in it. Behind a frame that was cut or damaged the next whole one is looked for."""
         while True:
             frames = await asyncio.to_thread(read_frames, path, self._offsets.get(path, 0), max_frames=BATCH)
             if frames.payloads:
                 await self._store(folder, path, frames.payloads)
             self._offsets[path] = frames.next_offset
-            if len(frames.payloads) < BATCH:
-                return frames.next_offset if frames.is_torn else None
+            if frames.is_torn and not is_open:
+                log.warning("usage_journal_torn", extra={"segment": str(path), "offset": frames.next_offset})
+                whole_at = await asyncio.to_thread(next_whole_frame, path, frames.next_offset)
+                if whole_at is None:
+                    return
+                self._offsets[path] = whole_at
+            elif len(frames.payloads) < BATCH:
+                return
 
     def _remove(self, folder: Path) -> None:
         for path in segments(folder):
@@ -208,46 +227,35 @@ class UsageDrain:
         path.unlink()
         self._offsets.pop(path, None)
 
-    async def _store(self, folder: Path, path: Path, payloads: Sequence[bytes]) -> None:
-        pending: dict[UUID, _Pending] = {}
-        holds: dict[str, _OpenHold] = {}
-        ended: set[str] = set()
+    async def _store_unwritten(self) -> None:
+        """Calls that the disk did not take go into the database from memory."""
+        kept = [payload for payload in self._journal.unwritten if isinstance(decode_frame(payload), StoredCall)]
+        if kept:
+            await self._store(self._journal.folder, None, kept)
+        for payload in kept:
+            self._journal.stored(payload)
+
+    async def _store(self, folder: Path, segment: Path | None, payloads: Sequence[bytes]) -> None:
+        frames: list[Frame] = []
+        pending: list[PendingCall] = []
         for payload in payloads:
             try:
                 frame = decode_frame(payload)
-                if isinstance(frame, StoredHold):
-                    holds[frame.call_id] = _OpenHold(frame, path)
-                    continue
-                call = _pending(payload, frame)
-            except (msgspec.MsgspecError, ValueError) as error:
+                frames.append(frame)
+            except msgspec.MsgspecError as error:
                 self._reject(payload, str(error))
-            else:
-                pending[call.row["id"]] = call
-                ended.add(frame.call_id)
+        for call in ended_calls(frames):
+            try:
+                pending.append(PendingCall.of(call))
+            except ValueError as error:
+                self._reject(msgspec.json.encode(call), str(error))
         if pending:
-            await self._store_calls(list(pending.values()))
-        still = {**self._holds.get(folder, {}), **holds}
-        self._holds[folder] = {call_id: one for call_id, one in still.items() if call_id not in ended}
-
-    async def _store_calls(self, calls: Sequence["_Pending"]) -> None:
-        async with self._sessions() as db:
-            fresh = await self._fresh(db, calls)
-            if fresh:
-                await db.execute(insert(CallRow), [call.row for call in fresh])
-                ledger = [attempt for call in fresh for attempt in call.attempts]
-                if ledger:
-                    await db.execute(insert(LedgerRow), ledger)
-                await settle(db, [call.spent for call in fresh])
-
-    async def _fresh(self, db: AsyncSession, calls: Sequence["_Pending"]) -> list["_Pending"]:
-        """The calls that are not stored yet and whose organisation exists."""
-        ids = [call.row["id"] for call in calls]
-        known = set((await db.scalars(select(CallRow.id).where(CallRow.id.in_(ids)))).all())
-        orgs = await _organizations(db, {call.spent.org_id for call in calls})
-        for call in calls:
-            if call.spent.org_id not in orgs:
-                self._reject(call.payload, f"there is no organization {call.spent.org_id}")
-        return [call for call in calls if call.spent.org_id in orgs and call.row["id"] not in known]
+            async with self._sessions() as db:
+                homeless = await store_calls(db, pending)
+            for one in homeless:
+                self._reject(msgspec.json.encode(one.call), f"there is no organization {one.spent.org_id}")
+        for frame in frames:
+            self._open_in(folder).read(frame, segment)
 
     def _reject(self, payload: bytes, reason: str) -> None:
         """Keep what cannot be stored: a person has to look at it."""
@@ -256,32 +264,3 @@ class UsageDrain:
         folder.mkdir(mode=0o700, exist_ok=True)
         with (folder / f"{self._journal.writer_id}.frames").open("ab") as file:
             file.write(encode_frame(payload))
-
-
-@dataclass(frozen=True, slots=True)
-class _Pending:
-    """A journalled call as everything it becomes."""
-
-    payload: bytes
-    row: Record
-    attempts: list[Record]
-    spent: SpentCall
-
-
-@dataclass(frozen=True, slots=True)
-class _OpenHold:
-    """What a call holds that is not over, and the segment that says so."""
-
-    hold: StoredHold
-    segment: Path
-
-
-def _pending(payload: bytes, call: StoredCall) -> _Pending:
-    """Raises ValueError when an id is none."""
-    attempts = [ledger_record(call, position, attempt) for position, attempt in enumerate(call.attempts)]
-    return _Pending(payload, call_record(call), attempts, spent_call(call))
-
-
-async def _organizations(db: AsyncSession, org_ids: Collection[UUID]) -> set[UUID]:
-    """Those that exist."""
-    return set((await db.scalars(select(OrganizationRow.id).where(OrganizationRow.id.in_(org_ids)))).all())

@@ -3,85 +3,41 @@
 Every process appends to a folder of its own under the journal root:
 
     <root>/<writer id>/lock           held (flock) while the process lives: whoever can take it knows it is dead
-    <root>/<writer id>/00000001.log   segments of frames: length, CRC-32, JSON
+    <root>/<writer id>/00000001.log   segments of frames (platform_api/usage/journal_frames.py)
 
-A frame is a CallRecord, written when a call is over, or a CallHold, written before a call under a budget is dispatched:
-a hold without a record is a call that a kill cut off. A frame is one `write`, so after `kill -9` a segment is whole up
-to at most one torn frame at its end. Segments are deleted by the drain (platform_api/usage/drain.py) once they are
-closed and stored.
+An attempt is written down before its request leaves, and settled before the answer's last byte goes out: what was
+dispatched and never settled is an attempt that a kill cut off. A frame is one `write`, so after `kill -9` a segment is
+whole up to at most one torn frame at its end; `fsync` decides about a loss of power. A disk that is full refuses
+attempts, never their ends: those are kept in memory until they can be written. Segments are deleted by the drain
+(platform_api/usage/drain.py) once they are closed and stored.
 """
 
+import errno
 import fcntl
 import logging
 import os
-import struct
 import time
-import zlib
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
-from bridge.call_record import (
-    AttemptRecord,
-    BudgetScope,
-    CacheOutcome,
-    CallContext,
-    CallHold,
-    CallRecord,
-    CallStatus,
-    Lease,
-)
-from bridge.errors import ErrorClass
+from bridge.call_record import AttemptRecord, CallRecord, Dispatch
+from bridge.errors import JournalUnavailableError
+from platform_api.usage.journal_frames import StoredSettlement, encode_frame
+from platform_api.usage.journal_sync import SegmentSync
 
 log = logging.getLogger(__name__)
 
-_HEADER = struct.Struct("<II")
-_MAX_FRAME_BYTES = 64 * 1024 * 1024
+Fsync = Literal["always", "interval", "never"]
 _SUFFIX = ".log"
+_REFUSAL = "usage cannot be recorded at the moment, so nothing was sent to a provider; try again in a moment"
 
 
 class JournalError(OSError):
     """The journal cannot be written; what could not be written is kept and tried again with the next record."""
-
-
-def encode_frame(payload: bytes) -> bytes:
-    """Length and CRC-32 in front of `payload`."""
-    return _HEADER.pack(len(payload), zlib.crc32(payload)) + payload
-
-
-@dataclass(frozen=True, slots=True)
-class Frames:
-    """Payloads read from a segment, and where reading has to go on."""
-
-    payloads: tuple[bytes, ...]
-    next_offset: int
-    is_torn: bool
-    """Bytes follow `next_offset` that are no whole frame: still being written, or cut by a kill."""
-
-
-def read_frames(path: Path, offset: int = 0, *, max_frames: int = 500) -> Frames:
-    """Whole frames of a segment from `offset` on. A frame with a wrong checksum is logged and left out."""
-    payloads: list[bytes] = []
-    with path.open("rb") as file:
-        file.seek(offset)
-        while len(payloads) < max_frames:
-            header = file.read(_HEADER.size)
-            if len(header) < _HEADER.size:
-                return Frames(tuple(payloads), offset, is_torn=bool(header))
-            length, checksum = _HEADER.unpack(header)
-            payload = file.read(length) if length <= _MAX_FRAME_BYTES else b""
-            if len(payload) < length:
-                return Frames(tuple(payloads), offset, is_torn=True)
-            if zlib.crc32(payload) == checksum:
-                payloads.append(payload)
-            else:
-                log.error("usage_journal_frame_damaged", extra={"segment": path.name, "offset": offset})
-            offset += _HEADER.size + length
-    return Frames(tuple(payloads), offset, is_torn=False)
 
 
 class JournalLock:
@@ -124,9 +80,11 @@ def _claimed(folder: Path) -> JournalLock:
 
 
 class Journal:
-    """The journal of this process. A CallSink: `record` costs one write."""
+    """The journal of this process: a CallJournal and a CallSink. Every frame costs one write."""
 
-    def __init__(self, root: Path, writer_id: str, *, rotate_bytes: int = 8 * 1024 * 1024) -> None:
+    def __init__(
+        self, root: Path, writer_id: str, *, fsync: Fsync = "never", rotate_bytes: int = 8 * 1024 * 1024
+    ) -> None:
         self.writer_id = writer_id
         self.folder = root / writer_id
         self._lock = _claimed(self.folder)
@@ -136,58 +94,144 @@ class Journal:
         self._number = max((int(path.stem) for path in segments(self.folder)), default=0)
         self._fd: int | None = None
         self._size = 0
+        self._is_synced_always = fsync == "always"
+        self._sync = SegmentSync(self.folder) if fsync == "interval" else None
+        self._is_refusing = False
 
     @property
     def open_segment(self) -> Path | None:
         """The segment that is being written; None before the first record and after a rotation."""
         return None if self._fd is None else self.folder / f"{self._number:08d}{_SUFFIX}"
 
+    @property
+    def unwritten(self) -> tuple[bytes, ...]:
+        """Payloads that the disk did not take, oldest first."""
+        return tuple(self._unwritten)
+
+    def dispatched(self, attempt: Dispatch) -> None:
+        """Append an attempt. Raises JournalUnavailableError; then nothing of it is on disk, or kept."""
+        try:
+            self._write_unwritten()
+            self._write(self._encoder.encode(attempt))
+        except OSError as error:
+            self._refused(error)
+            raise JournalUnavailableError(_REFUSAL) from error
+        if self._is_refusing:
+            self._is_refusing = False
+            log.warning("usage_journal_takes_calls_again", extra={"folder": str(self.folder)})
+
+    def settled(self, call_id: str, attempt: AttemptRecord) -> None:
+        """Append the end of an attempt whose call goes on; it is kept when the disk refuses it."""
+        try:
+            self._append(self._encoder.encode(StoredSettlement(call_id, attempt)))
+        except OSError as error:
+            self._refused(error)
+
     def record(self, call: CallRecord) -> None:
         """Append the call. Raises JournalError when the disk refuses it; the record is then kept for later."""
-        self._append(self._encoder.encode(call))
-
-    def hold(self, hold: CallHold) -> None:
-        """Append what a call holds, all of it: a later frame of the same call replaces it. Raises JournalError."""
-        self._append(self._encoder.encode(StoredHold(*hold)))
-
-    def _append(self, payload: bytes) -> None:
-        self._unwritten.append(encode_frame(payload))
         try:
-            self._write_out()
+            self._append(self._encoder.encode(call))
         except OSError as error:
+            self._refused(error)
             raise JournalError(f"the usage journal {self.folder} cannot be written: {error}") from error
+
+    def retry(self) -> None:
+        """Write what the disk did not take before, if it takes it now."""
+        with suppress(OSError):
+            self._write_unwritten()
+
+    def stored(self, payload: bytes) -> None:
+        """What was kept is in the database: it need not be written any more."""
+        if payload in self._unwritten:
+            self._unwritten.remove(payload)
+
+    def sync(self) -> None:
+        """Bring everything written so far to the disk, where `interval` has not done so yet. Blocks; for threads."""
+        if self._sync is not None:
+            self._sync.sync()
+
+    @property
+    def is_synced(self) -> bool:
+        """Does nothing written wait for a sync that the configuration promises?"""
+        return self._sync is None or not self._sync.is_behind
 
     def rotate(self) -> None:
         """Close the segment; the next record opens another."""
         if self._fd is not None:
+            if self._sync is not None:
+                self._sync.closed()
             os.close(self._fd)
             self._fd = None
 
     def close(self) -> None:
         """Close and let go of the folder. What is not drained yet is drained by whoever starts next."""
         self.rotate()
+        if self._sync is not None:
+            self._sync.end()
         self._lock.release()
 
-    def _write_out(self) -> None:
-        if self._fd is None:
-            self._open_next()
-        fd = self._fd
-        while self._unwritten and fd is not None:
-            frame = self._unwritten[0]
-            written = os.write(fd, frame)
-            if written < len(frame):
-                os.ftruncate(fd, self._size)
-                raise OSError("short write: the disk is full")
-            self._size += written
+    def _append(self, payload: bytes) -> None:
+        self._unwritten.append(payload)
+        self._write_unwritten()
+
+    def _write_unwritten(self) -> None:
+        while self._unwritten:
+            self._write(self._unwritten[0])
             self._unwritten.pop(0)
+
+    def _write(self, payload: bytes) -> None:
+        """All of a frame, or nothing of it. Raises OSError."""
+        frame = encode_frame(payload)
+        try:
+            written = os.write(self._opened(), frame)
+        except OSError as error:
+            if error.errno != errno.EFBIG or self._size == 0:
+                raise
+            self.rotate()  # this segment may not grow any more; another one may
+            written = os.write(self._opened(), frame)
+        if written < len(frame):
+            self._cut_back()
+            raise OSError(errno.ENOSPC, "only a part of it could be written")
+        self._secure()
+        self._size += written
         if self._size >= self._rotate_bytes:
             self.rotate()
 
-    def _open_next(self) -> None:
-        self._number += 1
-        path = self.folder / f"{self._number:08d}{_SUFFIX}"
-        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        self._size = os.fstat(self._fd).st_size
+    def _secure(self) -> None:
+        """As far as the configuration wants it, on the disk itself."""
+        if self._sync is not None:
+            self._sync.wrote()
+        elif self._is_synced_always and self._fd is not None:
+            try:
+                os.fdatasync(self._fd)
+            except OSError:
+                self._cut_back()
+                raise
+
+    def _cut_back(self) -> None:
+        """Remove what was half-written; where that cannot be done nothing more is written behind it."""
+        try:
+            if self._fd is not None:
+                os.ftruncate(self._fd, self._size)
+        except OSError:
+            self.rotate()
+
+    def _opened(self) -> int:
+        """The segment's descriptor."""
+        if self._fd is None:
+            path = self.folder / f"{self._number + 1:08d}{_SUFFIX}"
+            self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            self._number += 1
+            self._size = os.fstat(self._fd).st_size
+            if self._sync is not None:
+                self._sync.opened(self._fd)
+        return self._fd
+
+    def _refused(self, error: OSError) -> None:
+        """Say it once, until calls are taken again."""
+        if not self._is_refusing:
+            self._is_refusing = True
+            log.error("usage_journal_refuses_calls", extra={"folder": str(self.folder), "error": str(error)})
 
 
 def segments(folder: Path) -> list[Path]:
@@ -203,45 +247,3 @@ def dead_writers(root: Path) -> Iterator[tuple[str, JournalLock]]:
         lock = JournalLock(folder)
         if lock.take():
             yield folder.name, lock
-
-
-class StoredCall(msgspec.Struct, frozen=True):
-    """A CallRecord as the journal holds it. The decision stays as its JSON text: only its readers parse it."""
-
-    call_id: str
-    context: CallContext
-    requested: str
-    attempts: tuple[AttemptRecord, ...]
-    status: CallStatus
-    cache: CacheOutcome
-    is_stream: bool
-    started_at: datetime
-    finished_at: datetime
-    alias: str | None = None
-    decision: msgspec.Raw = msgspec.Raw(b"null")
-    error_class: ErrorClass | None = None
-    error_message: str | None = None
-    re_asks: int = 0
-    is_rescued: bool = False
-    cache_similarity: float | None = None
-    leases: tuple[Lease, ...] = ()
-
-
-class StoredHold(msgspec.Struct, frozen=True, tag_field="kind", tag="hold"):
-    """A CallHold as the journal holds it."""
-
-    call_id: str
-    org_id: str
-    scopes: tuple[BudgetScope, ...]
-    leases: tuple[Lease, ...]
-    started_at: datetime
-
-
-_HOLD = b'{"kind":"hold",'
-
-
-def decode_frame(payload: bytes) -> StoredCall | StoredHold:
-    """What one frame holds. Raises msgspec.MsgspecError when it is neither."""
-    if payload.startswith(_HOLD):
-        return msgspec.json.decode(payload, type=StoredHold)
-    return msgspec.json.decode(payload, type=StoredCall)

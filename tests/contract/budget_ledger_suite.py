@@ -7,12 +7,12 @@ from typing import Protocol
 import pytest
 
 from bridge.budget_periods import Period
-from bridge.call_record import BudgetScope, CallRecord
+from bridge.call_record import BudgetScope, CallRecord, Dispatch
 from bridge.clock import FrozenClock
 from bridge.errors import BudgetExceededError, BudgetUnavailableError
 from bridge.identifiers import new_id
 from bridge.lease_pool import Claim, LeasePool
-from tests.support.money import made_call
+from tests.support.money import made_call, made_dispatch
 
 LIMIT = 1_000_000
 
@@ -21,6 +21,10 @@ class Process(Protocol):
     """One process: a pool, and a journal that reaches the ledger only when it is drained."""
 
     pool: LeasePool
+
+    def dispatched(self, attempt: Dispatch) -> None:
+        """Journal that an attempt is on its way."""
+        ...
 
     def record(self, call: CallRecord) -> None:
         """Journal the call."""
@@ -65,7 +69,9 @@ class Call:
         self.claim = Claim(new_id(), money.org_id, scopes, money.clock.now())
 
     async def hold(self, amount: int) -> "Call":
+        """Hold that much in all, and be on its way."""
         await self._process.pool.hold(self.claim, amount)
+        self._process.dispatched(made_dispatch(self.claim))
         return self
 
     def end(self, cost: int | None) -> CallRecord:

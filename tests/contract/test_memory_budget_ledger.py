@@ -5,7 +5,7 @@ import pytest
 
 from bridge.budget_periods import Period
 from bridge.budgets import MemoryBudgetLedger
-from bridge.call_record import BudgetScope, CallRecord
+from bridge.call_record import BudgetScope, CallRecord, Dispatch
 from bridge.clock import FrozenClock
 from bridge.errors import BudgetUnavailableError
 from bridge.lease_pool import LeasePool
@@ -26,6 +26,9 @@ class MemoryProcess:
         self._ledger = ledger
         self._journal: list[CallRecord] = []
         self.pool = LeasePool(ledger, clock, numbered)
+
+    def dispatched(self, attempt: Dispatch) -> None:
+        self._ledger.dispatched(attempt)
 
     def record(self, call: CallRecord) -> None:
         self._journal.append(call)

@@ -15,7 +15,7 @@ from bridge.call_record import BudgetScope, CallRecord
 from bridge.clock import FrozenClock
 from bridge.errors import BudgetExceededError, BudgetUnavailableError
 from bridge.lease_pool import Claim, LeasePool
-from tests.support.money import made_call
+from tests.support.money import made_call, made_dispatch
 
 ORG = BudgetScope("org", "acme")
 KEY = BudgetScope("key", "k")
@@ -65,6 +65,7 @@ class BudgetMachine(RuleBasedStateMachine):
         except (BudgetExceededError, BudgetUnavailableError):
             assert claim.leases == ()
             return cast("Any", multiple)()
+        self.ledger.dispatched(made_dispatch(claim))
         self.under_way[claim.call_id] = (claim, process)
         return claim.call_id
 
@@ -78,6 +79,8 @@ class BudgetMachine(RuleBasedStateMachine):
             self.now(process.pool.hold(claim, claim.total_nano_usd + more))
         except (BudgetExceededError, BudgetUnavailableError):
             assert claim.leases == before
+        else:
+            self.ledger.dispatched(made_dispatch(claim))
 
     @rule(call=consumes(calls), share=st.floats(0, 1), times=st.integers(1, 3))
     def settle(self, call: str, share: float, times: int) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from bridge.budgets import MemoryBudgetLedger
-from bridge.call_record import CallContext, CallRecord
+from bridge.call_record import CallContext, CallJournal, CallRecord
 from bridge.chat import ChatRequest, Message
 from bridge.clock import FrozenClock
 from bridge.config import BridgeConfig
@@ -54,6 +54,7 @@ def bench(
     sections: Mapping[str, object] | None = None,
     transports: Mapping[str, Transport] | None = None,
     seed: int = 1,
+    journal: CallJournal | None = None,
 ) -> Bench:
     """A bridge with the mock as provider `mock` (and `spare`, the same mock), and `sections` of configuration."""
     clock = FrozenClock(NOW)
@@ -73,6 +74,7 @@ def bench(
         clock=clock,
         new_id=new_id,
         rng=random.Random(seed),
+        journal=journal,
     )
     return Bench(bridge, mock, clock, sink, ledger)
 

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
-from bridge.call_record import AttemptRecord, CallContext, CallRecord, Lease
+from bridge.call_record import AttemptRecord, CallContext, CallRecord, Dispatch, Lease
 from bridge.chat import Usage
 from bridge.identifiers import new_id
+from bridge.lease_pool import Claim
 from platform_api.database.session import Database
 from platform_api.database.tables.identity import OrganizationRow
 
@@ -19,6 +20,25 @@ async def new_organization(database: Database) -> str:
     async with database.system()() as db:
         db.add(OrganizationRow(id=UUID(org_id), slug=f"o-{org_id}", name="O", plan="self-hosted", created_at=NOW))
     return org_id
+
+
+def made_dispatch(claim: Claim, *, attempt_id: str | None = None) -> Dispatch:
+    """The only attempt of a call, on its way with all that the call holds as its worst case."""
+    return Dispatch(
+        attempt_id=attempt_id or claim.call_id,
+        call_id=claim.call_id,
+        context=CallContext(org_id=claim.org_id, request_id="req-1"),
+        requested="balanced",
+        alias=None,
+        is_stream=False,
+        call_started_at=claim.started_at,
+        deployment="acme/m",
+        provider="acme",
+        model="acme/m",
+        at=claim.started_at,
+        worst_case_nano_usd=claim.total_nano_usd,
+        leases=claim.leases,
+    )
 
 
 def made_call(

@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bridge.attempt import AttemptRunner
+from bridge.attempt_meter import AttemptMeter
+from bridge.call_record import AttemptRecord
 from bridge.catalog.deployments import Deployment
 from bridge.catalog.entries import ModelEntry, PriceOverride
 from bridge.catalog.prices import Prices
@@ -55,6 +57,23 @@ def asking(text: str = "Hello", **fields: Any) -> ChatRequest:
 def runner_over(transport: Transport, clock: Clock, provider: str = "acme") -> AttemptRunner:
     numbers = iter(range(1, 1_000))
     return AttemptRunner({provider: transport}, Prices(), clock, lambda: f"attempt-{next(numbers)}")
+
+
+class KeptAttempts:
+    """An AttemptWatch that keeps what it is told, and may refuse."""
+
+    def __init__(self, records: list[AttemptRecord] | None = None, *, refusal: Exception | None = None) -> None:
+        self.begun: list[AttemptMeter] = []
+        self.records = [] if records is None else records
+        self._refusal = refusal
+
+    def dispatched(self, attempt: AttemptMeter) -> None:
+        if self._refusal is not None:
+            raise self._refusal
+        self.begun.append(attempt)
+
+    def ended(self, record: AttemptRecord) -> None:
+        self.records.append(record)
 
 
 class ScriptedTransport:

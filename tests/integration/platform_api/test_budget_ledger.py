@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import func, select
 
 from bridge.budget_periods import Period, window_start
-from bridge.call_record import BudgetScope, CallRecord
+from bridge.call_record import BudgetScope, CallRecord, Dispatch
 from bridge.clock import FrozenClock
 from bridge.identifiers import new_id
 from bridge.lease_pool import LeasePool
@@ -49,8 +49,11 @@ class SqlProcess:
         self._parts = database, root, clock
         self.journal = Journal(root, new_id())
         self.usage = UsageDrain(database, self.journal, root, clock)
-        ledger = SqlBudgetLedger(database, clock, self.journal.writer_id, self.journal)
+        ledger = SqlBudgetLedger(database, clock, self.journal.writer_id)
         self.pool = LeasePool(ledger, clock, new_id)
+
+    def dispatched(self, attempt: Dispatch) -> None:
+        self.journal.dispatched(attempt)
 
     def record(self, call: CallRecord) -> None:
         self.usage.record(call)

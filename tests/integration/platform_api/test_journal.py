@@ -1,5 +1,6 @@
 """The journal on a real disk, and across a killed process."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -7,18 +8,23 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from bridge.call_record import BudgetScope, CallHold, CallRecord, Lease
-from platform_api.usage.journal import (
-    Journal,
+import pytest
+
+from bridge.call_record import BudgetScope, CallRecord, Dispatch, Lease
+from bridge.errors import JournalUnavailableError
+from bridge.lease_pool import Claim
+from platform_api.usage.journal import Fsync, Journal, dead_writers, segments
+from platform_api.usage.journal_frames import (
+    Frame,
     StoredCall,
-    StoredHold,
-    dead_writers,
+    StoredSettlement,
     decode_frame,
     encode_frame,
+    next_whole_frame,
     read_frames,
-    segments,
 )
-from tests.support.money import made_call
+from tests.support.full_disk import full_disk
+from tests.support.money import NOW, made_call, made_dispatch
 
 ROOT = Path(__file__).parents[3]
 
@@ -34,11 +40,57 @@ for number in range(10_000_000):
     print(number, flush=True)
 """
 
+CROWDED = """
+import json, resource, sys
+from pathlib import Path
+from bridge.errors import JournalUnavailableError
+from tests.integration.platform_api.test_journal import call, dispatch, frames_of
+from platform_api.usage.journal import Journal, JournalError
+
+def limit(n_bytes):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, resource.RLIM_INFINITY))
+
+said = []
+journal = Journal(Path(sys.argv[1]), "crowded")
+journal.dispatched(dispatch("1"))
+limit(200)  # of every file: less than one frame
+for number in "23":
+    try:
+        journal.dispatched(dispatch(number))
+    except JournalUnavailableError:
+        said.append(f"refused {number}")
+try:
+    journal.record(call("1"))
+except JournalError:
+    said.append("kept 1")
+said.append(f"{len(journal.unwritten)} unwritten")
+limit(resource.RLIM_INFINITY)
+journal.dispatched(dispatch("4"))
+said.append(f"{len(journal.unwritten)} unwritten")
+journal.close()
+print(json.dumps(said))
+"""
+
 
 def call(call_id: str) -> CallRecord:
     made = made_call("o", cost_nano_usd=1234, leases=[Lease("l", "b", BudgetScope("org", "o"), 5000)])
     attempt = replace(made.attempts[0], attempt_id=f"{call_id}-a")
     return replace(made, call_id=call_id, attempts=(attempt,))
+
+
+def dispatch(call_id: str) -> Dispatch:
+    return made_dispatch(Claim(call_id, "o", (BudgetScope("org", "o"),), NOW), attempt_id=f"{call_id}-a")
+
+
+def frames_of(folder: Path) -> list[Frame]:
+    """Everything in a journal."""
+    return [decode_frame(payload) for path in segments(folder) for payload in read_frames(path).payloads]
+
+
+def told(folder: Path) -> list[tuple[str, str]]:
+    """Kind and call of every frame."""
+    kinds = {StoredCall: "ended", StoredSettlement: "settled", Dispatch: "dispatched"}
+    return [(kinds[type(frame)], frame.call_id) for frame in frames_of(folder)]
 
 
 def test_what_was_recorded_is_read_back_whole(tmp_path: Path) -> None:
@@ -56,16 +108,79 @@ def test_what_was_recorded_is_read_back_whole(tmp_path: Path) -> None:
     journal.close()
 
 
-def test_what_a_call_holds_is_read_back_in_its_place(tmp_path: Path) -> None:
+def test_an_attempt_is_read_back_as_dispatched_settled_and_part_of_its_call(tmp_path: Path) -> None:
     journal = Journal(tmp_path, "w")
-    lease = Lease("l", "b", BudgetScope("org", "o"), 5000)
-    journal.hold(CallHold("1", "o", (lease.scope,), (lease,), call("1").started_at))
+    sent = dispatch("1")
+    journal.dispatched(sent)
+    journal.settled("1", call("1").attempts[0])
     journal.record(call("1"))
-    held, recorded = [decode_frame(payload) for payload in read_frames(segments(journal.folder)[0]).payloads]
+    dispatched, settled, ended = frames_of(journal.folder)
 
-    assert isinstance(held, StoredHold)
-    assert (held.call_id, held.scopes, held.leases) == ("1", (lease.scope,), (lease,))
-    assert isinstance(recorded, StoredCall)
+    assert dispatched == sent
+    assert isinstance(settled, StoredSettlement)
+    assert isinstance(ended, StoredCall)
+    assert ended.attempts == (settled.attempt,) == call("1").attempts
+    journal.close()
+
+
+def test_behind_a_hole_of_zeros_the_next_whole_frame_is_found_and_behind_a_cut_frame_none(tmp_path: Path) -> None:
+    path = tmp_path / "00000001.log"
+    frame = encode_frame(b'{"call_id":"1"}')
+    path.write_bytes(frame + bytes(4096) + b'{"' + frame + frame[:-1])
+    first = read_frames(path)
+    found = next_whole_frame(path, first.next_offset) or 0
+
+    assert (first.payloads, first.is_torn) == ((b'{"call_id":"1"}',), True)
+    assert found == len(frame) + 4096 + 2
+    assert read_frames(path, found).next_offset == found + len(frame)
+    assert next_whole_frame(path, found + len(frame)) is None
+
+
+def test_a_disk_that_takes_no_more_refuses_attempts_keeps_ends_and_goes_on_when_there_is_room(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", CROWDED, str(tmp_path)], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+
+    assert json.loads(done.stdout) == ["refused 2", "refused 3", "kept 1", "1 unwritten", "0 unwritten"]
+    assert told(tmp_path / "crowded") == [("dispatched", "1"), ("ended", "1"), ("dispatched", "4")]
+
+
+def test_a_device_without_space_leaves_nothing_half_written(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, "w")
+    journal.dispatched(dispatch("1"))
+    with full_disk(journal):
+        with pytest.raises(JournalUnavailableError):
+            journal.dispatched(dispatch("2"))
+        journal.settled("1", call("1").attempts[0])
+        assert len(journal.unwritten) == 1
+    journal.retry()
+
+    assert told(journal.folder) == [("dispatched", "1"), ("settled", "1")]
+    assert journal.unwritten == ()
+    journal.close()
+
+
+@pytest.mark.parametrize("fsync", ["always", "interval", "never"])
+def test_every_fsync_mode_writes_the_same_and_a_sync_leaves_nothing_behind(tmp_path: Path, fsync: Fsync) -> None:
+    journal = Journal(tmp_path, "w", fsync=fsync, rotate_bytes=1500)
+    for number in range(6):
+        journal.dispatched(dispatch(str(number)))
+    journal.sync()
+
+    assert journal.is_synced
+    assert len(segments(journal.folder)) > 1
+    assert len(frames_of(journal.folder)) == 6
+    journal.close()
+
+
+def test_what_is_written_is_synced_a_moment_later_without_being_asked(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, "w", fsync="interval")
+    journal.record(call("1"))
+    give_up_s = time.monotonic() + 20
+    while not journal.is_synced and time.monotonic() < give_up_s:
+        time.sleep(0.01)
+
+    assert journal.is_synced
     journal.close()
 
 

@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 
 from bridge.attempt import AttemptLimits, AttemptRunner, record_of
-from bridge.call_record import AttemptRecord
 from bridge.catalog.prices import Prices
 from bridge.chat import Usage
 from bridge.clock import FrozenClock, SystemClock
@@ -23,7 +22,7 @@ from bridge.errors import (
 from bridge.providers.mock import MockTransport
 from bridge.streaming import ChunkFold, chunks_of
 from bridge.tokens import TokenEstimator
-from tests.support.wire import START, ScriptedTransport, asking, deployment, runner_over
+from tests.support.wire import START, KeptAttempts, ScriptedTransport, asking, deployment, runner_over
 
 TARGET = deployment()
 LIMITS = AttemptLimits(total_s=20)
@@ -82,15 +81,15 @@ async def test_usage_that_is_missing_or_absurd_is_estimated() -> None:
 
 
 async def test_a_cancelled_call_is_recorded_and_the_cancellation_goes_on() -> None:
-    records: list[AttemptRecord] = []
+    watch = KeptAttempts()
     runner = runner_over(MockTransport({"faults": [{"kind": "hang"}]}), SystemClock())
-    task = asyncio.create_task(runner.complete(asking(), TARGET, LIMITS, on_record=records.append))
+    task = asyncio.create_task(runner.complete(asking(), TARGET, LIMITS, watch=watch))
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
 
-    assert [record.outcome for record in records] == ["cancelled"]
+    assert [record.outcome for record in watch.records] == ["cancelled"]
 
 
 async def test_a_filter_that_leaves_nothing_is_a_failure_that_was_billed() -> None:

@@ -12,7 +12,7 @@ from bridge.clock import FrozenClock
 from bridge.errors import AttemptTimeoutError, NotReachedError, ProviderError, RateLimitedError, UnavailableError
 from bridge.tokens import TokenEstimator
 from bridge.worst_case import attempt_bound_nano_usd
-from tests.support.wire import START, asking, deployment
+from tests.support.wire import START, KeptAttempts, asking, deployment
 
 
 def meter(records: list[AttemptRecord] | None = None, clock: FrozenClock | None = None) -> AttemptMeter:
@@ -23,7 +23,7 @@ def meter(records: list[AttemptRecord] | None = None, clock: FrozenClock | None 
         prices=Prices(),
         clock=clock or FrozenClock(START),
         estimator=TokenEstimator(),
-        on_record=None if records is None else records.append,
+        watch=None if records is None else KeptAttempts(records),
     )
 
 
