@@ -196,6 +196,8 @@ class BlockWalk:
         self._ends[step.id] = outcome
         self._views[step.id] = step_view(outcome)
         self._walk.steps[outcome.path] = outcome
+        if self._walk.services.source is not None:
+            self._walk.services.source.ended(outcome)
 
     def _end_unstarted(self, step: PlanStep, status: Literal["skipped", "cancelled"], reason: str | None) -> None:
         path = f"{self._prefix}{step.id}"

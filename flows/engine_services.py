@@ -11,6 +11,7 @@ from bridge.identifiers import NewId, new_id
 from bridge.json_types import JsonValue
 from flows.plan import Plan, Position
 from flows.runs import EventBus, Run, RunStore, StepRun
+from flows.step_source import StepSource
 from nodes.context import HttpRules, ModelCaller
 from nodes.node import Node, node_types
 from nodes.outside import Outside
@@ -110,6 +111,10 @@ class EngineServices:
     """Without one, a step's cache rule stores nothing and every step runs."""
     answers: Answers = field(default_factory=NoAnswers)
     observers: Sequence[WalkObserver] = ()
+    source: StepSource | None = None
+    """Who answers steps instead of the world; None: they are executed."""
+    keeps_recordings: bool = True
+    """Whether what steps did is stored for replays."""
     limits: EngineLimits = field(default_factory=EngineLimits)
     rng: random.Random = field(default_factory=random.Random)
     node_types: Mapping[str, type[Node[Any]]] = field(default_factory=node_types)

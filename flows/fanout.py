@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from bridge.json_types import JsonValue
 from flows.plan import ForeachRule, PlanStep
+from flows.recordings import NOT_RECORDED
 from flows.runs import StepError, StepRun
 from flows.scopes import Scope
 from flows.step_errors import Failure, failure_of
@@ -167,7 +168,7 @@ async def _in_order(calls: Sequence[Callable[[], Awaitable[object]]], parallel: 
 def _stops_all(walk: Walk, rule: ForeachRule, ended: StepRun) -> bool:
     if ended.status not in ("failed", "cancelled"):
         return False
-    return rule.on_item_error == "fail" or walk.is_budget_stop(ended)
+    return rule.on_item_error == "fail" or walk.is_budget_stop(ended) or ended.reason == NOT_RECORDED
 
 
 def _fold(step: PlanStep, frame: Frame, rule: ForeachRule, progress: Progress, failure: Failure | None) -> StepRun:

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from bridge.clock import Clock
 from bridge.json_types import JsonObject, JsonValue
+from flows.recordings import Recording
 from flows.runs import (
     FINAL_RUN,
     EventKind,
@@ -29,6 +30,7 @@ class MemoryRunStore:
         self._clock = clock
         self._runs: dict[str, Run] = {}
         self._steps: dict[str, dict[str, StepRun]] = {}
+        self._recordings: dict[str, dict[str, Recording]] = {}
         self._events: dict[str, list[RunEvent]] = {}
 
     async def create(self, run: Run) -> None:
@@ -37,6 +39,7 @@ class MemoryRunStore:
             raise ValueError(f"run {run.id} exists already")
         self._runs[run.id] = run
         self._steps[run.id] = {}
+        self._recordings[run.id] = {}
         self._events[run.id] = []
 
     async def load(self, run_id: str) -> Run | None:
@@ -44,6 +47,9 @@ class MemoryRunStore:
 
     async def steps(self, run_id: str) -> Sequence[StepRun]:
         return tuple(self._steps.get(run_id, {}).values())
+
+    async def recordings(self, run_id: str) -> Sequence[Recording]:
+        return tuple(self._recordings.get(run_id, {}).values())
 
     async def acquire(self, run_id: str, owner: str, *, lease_s: float = 30.0) -> RunOwner | None:
         run = self._runs.get(run_id)
@@ -67,6 +73,8 @@ class MemoryRunStore:
         run = self._fenced(owner)
         for step in steps:
             self._steps[run.id][step.path] = step
+            if step.recording is not None:
+                self._recordings[run.id][step.path] = step.recording
         return [self._append(run.id, "step", step_event_body(step)) for step in steps]
 
     async def save_run(self, owner: RunOwner, run: Run) -> Sequence[RunEvent]:

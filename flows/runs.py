@@ -12,6 +12,7 @@ from typing import Literal, Protocol
 from bridge.errors import ErrorClass
 from bridge.json_types import JsonObject, JsonValue
 from bridge.money import usd_number
+from flows.recordings import Recording
 
 StepStatus = Literal["pending", "running", "retrying", "waiting", "succeeded", "failed", "skipped", "cancelled"]
 RunStatus = Literal["queued", "running", "waiting", "succeeded", "failed", "cancelled", "partial"]
@@ -70,6 +71,8 @@ class StepRun:
     is_cached: bool = False
     taken: tuple[str, ...] | None = None
     """What a switch chose, or a goto target."""
+    recording: Recording | None = field(default=None, compare=False, repr=False)
+    """Goes into the store with the outcome; it does not come back with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +151,10 @@ class RunStore(Protocol):
 
     async def steps(self, run_id: str) -> Sequence[StepRun]:
         """The latest stored state of every step path."""
+        ...
+
+    async def recordings(self, run_id: str) -> Sequence[Recording]:
+        """What was stored with the outcomes of its steps, for a replay."""
         ...
 
     async def acquire(self, run_id: str, owner: str, *, lease_s: float = 30.0) -> RunOwner | None:

@@ -18,13 +18,16 @@ from flows.control import StepExpressions
 from flows.inputs import to_schema
 from flows.outcome_cache import cache_key
 from flows.plan import PlanStep
+from flows.recording import given_of, recording_of
+from flows.recordings import Given, Recording
 from flows.retrying import LONGEST_PAUSE_S, is_covered, is_wanted, pause_s
 from flows.runs import StepRun
 from flows.step_errors import Failure, failure_of
+from flows.step_source import Recalculation
 from flows.trace_place import traceparent_of
 from flows.waiting import kept_while_waiting
 from flows.walk import Frame, Walk
-from nodes.context import NodeContext, StepFacts
+from nodes.context import ModelCaller, ModelExchange, NodeContext, StepFacts
 from nodes.errors import InvalidInputError
 from nodes.node import Node
 from nodes.waiting import StepWaits
@@ -39,6 +42,11 @@ class Tally:
     model: str | None = None
     provider: str | None = None
     call_ids: dict[str, None] = field(default_factory=dict[str, None])
+    exchanges: list[ModelExchange] = field(default_factory=list[ModelExchange])
+    is_whole: bool = True
+    """Was no attempt cut off while it might have been calling a model?"""
+    models: ModelCaller | None = None
+    """Who answers for models in these attempts; None: the process's."""
 
     def add(self, call: CallRecord) -> None:
         """Count a bridge call once. The model is the one that answered last, else the one tried last."""
@@ -68,10 +76,16 @@ async def run_step(walk: Walk, step: PlanStep, frame: Frame) -> StepRun:
     tally = Tally()
     roots = frame.roots()
     is_cached = False
+    given: Given | None = None
     deadline = asyncio.timeout(step.deadline_s)
     try:
         async with deadline:
+            given = _given(walk, step, roots)
+            known = walk.services.source.answer(step, frame.path, given) if walk.services.source and given else None
+            if isinstance(known, StepRun):
+                return known
             node = _node(walk, step, roots)
+            step = _recalculated(step, known, tally)
             key = cache_key(walk, step, node, roots)
             found = await walk.services.cache.get(key) if key and walk.services.cache else None
             if found is not None:
@@ -82,6 +96,7 @@ async def run_step(walk: Walk, step: PlanStep, frame: Frame) -> StepRun:
     except TimeoutError:
         if not deadline.expired():
             raise
+        tally.is_whole = False
         ended = Attempt(failure=Failure("timeout", f"not done within the deadline of {step.deadline_s:g} s"))
     except Exception as error:  # noqa: BLE001  # rendering failed: the step's boundary
         tally.attempts = 1
@@ -103,6 +118,7 @@ async def run_step(walk: Walk, step: PlanStep, frame: Frame) -> StepRun:
         call_ids=tuple(tally.call_ids),
         fingerprint=step.fingerprint,
         is_cached=is_cached,
+        recording=None if ended.waits else _recording(walk, step, frame, given=given, tally=tally, ended=ended),
     )
 
 
@@ -168,6 +184,8 @@ async def _attempt(
 ) -> Attempt:
     facts = StepFacts()
     context = _context(walk, step, frame, attempt=tally.attempts, re_ask=re_ask, facts=facts)
+    if tally.models is not None:
+        context = replace(context, models=tally.models, on_token=None)
     if node.can_wait:
         context = replace(context, answers=await walk.services.answers.of(walk.run.id, frame.path))
     limit = asyncio.timeout(step.timeout_s)
@@ -179,6 +197,7 @@ async def _attempt(
         return Attempt(waits=waits, answers_seen=len(context.answers))
     except TimeoutError as error:
         if limit.expired():
+            tally.is_whole = False
             return Attempt(failure=Failure("timeout", f"no result within {step.timeout_s:g} s"))
         return Attempt(failure=failure_of(error, frame.path))
     except Exception as error:  # noqa: BLE001  # the flow step's boundary: whatever a node raises becomes its error
@@ -189,6 +208,33 @@ async def _attempt(
     finally:
         for call in facts.calls:
             tally.add(call)
+        tally.exchanges += facts.exchanges
+
+
+def _given(walk: Walk, step: PlanStep, roots: Mapping[str, JsonValue]) -> Given | None:
+    """The input of a step that costs, has effects or waits; None for others, and where nobody wants to know it."""
+    cls = walk.services.node_types.get(step.type)
+    if cls is None or (step.is_replayable and not cls.can_wait):
+        return None
+    if walk.services.source is None and not walk.services.keeps_recordings:
+        return None
+    return given_of(step, cls, walk.services.expressions, roots)
+
+
+def _recalculated(step: PlanStep, known: Recalculation | None, tally: Tally) -> PlanStep:
+    """The step as it is executed over recorded answers: nothing takes time, and it fails as often as it did."""
+    if known is None:
+        return step
+    tally.models = known.models
+    return replace(step, timeout_s=None, deadline_s=None, retry=replace(step.retry, attempts=known.attempts))
+
+
+def _recording(
+    walk: Walk, step: PlanStep, frame: Frame, *, given: Given | None, tally: Tally, ended: Attempt
+) -> Recording | None:
+    if given is None or not walk.services.keeps_recordings:
+        return None
+    return recording_of(frame.path, step, given, tally.exchanges, is_whole=tally.is_whole, output=ended.output)
 
 
 def _context(

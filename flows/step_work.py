@@ -17,7 +17,7 @@ from flows.plan import Block, Plan, PlanStep
 from flows.runs import StepRun
 from flows.step import run_step
 from flows.step_errors import Failure, failure_of, rule_for
-from flows.walk import Frame, Walk
+from flows.walk import STOPS_OF_RUNS, Frame, Walk
 from nodes.errors import InvalidInputError, NodeError
 
 log = logging.getLogger(__name__)
@@ -97,6 +97,9 @@ class StepWork:
         return self._noted(replace(cancelled, started_at=started_at, finished_at=finished_at))
 
     async def _perform(self) -> StepRun:
+        known = await self._known(self.frame)
+        if known is not None:
+            return known
         if self.step.foreach is not None:
             deadline = asyncio.timeout(self.step.deadline_s)
             why = _also(self.why_cancelled, deadline)
@@ -123,7 +126,7 @@ class StepWork:
                 running = replace(self._outcome("running"), path=frame.path, started_at=started)
                 self.walk.recorder.note(running)
             try:
-                outcome = await self._once(frame, why)
+                outcome = await self._known(frame) or await self._once(frame, why)
             except asyncio.CancelledError:
                 if (reason := why()) is not None:
                     self._noted_cancelled(reason, frame.path, started)
@@ -131,6 +134,14 @@ class StepWork:
             return await self._stored(outcome)
 
         return await frame.caller.call(frame.path, frame.after, work)
+
+    async def _known(self, frame: Frame) -> StepRun | None:
+        source = self.walk.services.source
+        known = None if source is None else await source.whole(self.step, frame.path)
+        if known is not None and known.status == "cancelled" and known.reason in STOPS_OF_RUNS:
+            self.walk.stop_run(known.reason)
+            await asyncio.Event().wait()  # what stops the run has cancelled us
+        return known
 
     async def _once(self, frame: Frame, why: WhyCancelled) -> StepRun:
         started = self.walk.services.clock.now()
@@ -219,6 +230,8 @@ class StepWork:
 
     async def _stored(self, outcome: StepRun) -> StepRun:
         """Commit what must not happen twice before anything depends on it; leave the rest for the next write."""
+        if self.walk.services.source is not None:
+            outcome = await self.walk.services.source.settled(outcome)
         if self.step.is_replayable:
             return self._noted(outcome)
         self.walk.steps[outcome.path] = outcome

@@ -16,6 +16,8 @@ from nodes.node import Node
 
 Work = Callable[[], Awaitable[StepRun]]
 REUSABLE = frozenset({"succeeded", "failed"})
+STOPS_OF_RUNS = frozenset({"cancelled", "timeout"})
+"""Reasons for which a recorded run was stopped from outside."""
 
 
 class StepCaller(Protocol):
@@ -62,6 +64,8 @@ class Walk:
     """Outcomes of an earlier walk over the same run, by path."""
     steps: dict[str, StepRun] = field(default_factory=dict[str, StepRun])
     """Outcomes of this walk, by path, nested ones included, in the order they came."""
+    stop_run: Callable[[str], None] = lambda _reason: None
+    """Stops the main block for a reason that comes from outside of it."""
     fixed_nodes: dict[int, Node[Any]] = field(default_factory=dict[int, Node[Any]])
     """Validated nodes of steps without expressions, by the identity of their PlanStep."""
 

@@ -100,7 +100,7 @@ class Walker:
     async def _walk_main(self) -> BlockEnd:
         frame = Frame(path="", scope=self._scope, caller=self._caller)
         main = BlockWalk(self._walk, self._plan, self._plan.block, frame)
-        self._main = main
+        self._main, self._walk.stop_run = main, main.stop
         if self._is_cancel_wanted:
             main.stop(CANCELLED)
         limit = None

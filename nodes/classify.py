@@ -52,6 +52,7 @@ class ClassifyNode(Node[ClassifyOutput]):
 
     output_type = ClassifyOutput
     is_replayable = False
+    asks_models_only = True
     model_fields_of_use: ClassVar[tuple[str, ...]] = ("model",)
     default_model: ClassVar[str | None] = model_options.DEFAULT_MODEL
 

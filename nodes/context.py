@@ -54,11 +54,21 @@ class HttpRules:
     """Who turns names into addresses; None: the system."""
 
 
+@dataclass(frozen=True, slots=True)
+class ModelExchange:
+    """One chat call of a step: what was asked, and the result or the error that came."""
+
+    request: ChatRequest
+    result: ChatResult | None = None
+    error: BridgeError | None = None
+
+
 @dataclass(slots=True)
 class StepFacts:
     """What a step did while it ran: filled by the context, read by `run_step`."""
 
     calls: list[CallRecord] = field(default_factory=list[CallRecord])
+    exchanges: list[ModelExchange] = field(default_factory=list[ModelExchange])
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +106,7 @@ class NodeContext:
         try:
             result = await self._answer(request, is_shown=is_shown)
         except BridgeError as error:
+            self.facts.exchanges.append(ModelExchange(request, error=error))
             call = getattr(error, "call", None)
             if isinstance(call, CallRecord):
                 self.facts.calls.append(call)
@@ -107,6 +118,7 @@ class NodeContext:
             except NoRouteError:  # nothing else can do it: what counts is the refusal
                 raise error from None
         self.facts.calls.append(result.record)
+        self.facts.exchanges.append(ModelExchange(request, result))
         return result
 
     async def embed(self, request: EmbeddingRequest) -> EmbeddingResult:

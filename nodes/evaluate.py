@@ -53,6 +53,7 @@ class EvaluateNode(Node[EvaluateOutput]):
 
     output_type = EvaluateOutput
     is_replayable = False
+    asks_models_only = True
     model_fields_of_use: ClassVar[tuple[str, ...]] = ()
 
     value: AnyJson = Field(description="What is scored: a text, or any JSON.")

@@ -34,6 +34,7 @@ class ExtractNode(Node[ExtractOutput]):
 
     output_type = ExtractOutput
     is_replayable = False
+    asks_models_only = True
     model_fields_of_use: ClassVar[tuple[str, ...]] = ("model",)
     default_model: ClassVar[str | None] = model_options.DEFAULT_MODEL
 

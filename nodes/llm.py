@@ -35,6 +35,7 @@ class LlmNode(Node[LlmOutput]):
 
     output_type = LlmOutput
     is_replayable = False
+    asks_models_only = True
     template_fields: ClassVar[frozenset[str]] = frozenset({"prompt", "messages", "system"})
     model_fields_of_use: ClassVar[tuple[str, ...]] = ("model", "candidates", "fallback")
     default_model: ClassVar[str | None] = model_options.DEFAULT_MODEL

@@ -1,12 +1,16 @@
 """Runs, steps and events between their values (flows/runs.py) and their rows. Pure mapping."""
 
+import json
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
 
 from bridge.errors import ErrorClass
+from flows.recorded_calls import RecordedCall
+from flows.recordings import Recording
 from flows.runs import EventKind, Lane, Run, RunEvent, RunStatus, StepError, StepRun, StepStatus
-from platform_api.database.tables.flows import RunEventRow, RunRow, StepRunRow
+from platform_api.database.tables.flows import RecordingRow, RunEventRow, RunRow, StepRunRow
 from platform_api.database.upserts import storable
 
 Record = dict[str, Any]
@@ -117,6 +121,37 @@ def step_of(row: StepRunRow) -> StepRun:
     )
 
 
+def recording_record(org_id: UUID, run_id: UUID, recording: Recording, *, at: datetime) -> Record:
+    """The row of a recording. JSON as text, for databases change the order of keys."""
+    return {
+        "org_id": org_id,
+        "run_id": run_id,
+        "path": recording.path,
+        "type": recording.type,
+        "digest": recording.digest,
+        "given": _json_text(recording.given),
+        "calls": _json_text([call.to_json() for call in recording.calls]),
+        "is_whole": recording.is_whole,
+        "output": recording.output_text,
+        "arm": recording.arm,
+        "recorded_at": at,
+    }
+
+
+def recording_of(row: RecordingRow) -> Recording:
+    """The recording a row holds."""
+    return Recording(
+        path=row.path,
+        type=row.type,
+        digest=row.digest,
+        given=json.loads(row.given),
+        calls=tuple(RecordedCall.from_json(call) for call in json.loads(row.calls)),
+        is_whole=row.is_whole,
+        output_text=row.output,
+        arm=row.arm,
+    )
+
+
 def event_record(org_id: UUID, event: RunEvent) -> Record:
     """The row of a stored event."""
     return {
@@ -144,6 +179,10 @@ def error_of(raw: Mapping[str, Any]) -> StepError:
         attempt=raw["attempt"],
         item_index=raw["item_index"],
     )
+
+
+def _json_text(value: Any) -> str:  # any JSON value
+    return json.dumps(value)  # ASCII: no NUL and no half of a surrogate pair is left in it
 
 
 def _text(identifier: UUID | None) -> str | None:

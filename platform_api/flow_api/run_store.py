@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, and_, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bridge.clock import Clock
+from flows.recordings import Recording
 from flows.runs import (
     FINAL_RUN,
     EventKind,
@@ -26,10 +27,19 @@ from flows.runs import (
     step_event_body,
 )
 from platform_api.database.session import Database
-from platform_api.database.tables.flows import RunEventRow, RunRow, StepRunRow
+from platform_api.database.tables.flows import RecordingRow, RunEventRow, RunRow, StepRunRow
 from platform_api.database.tables.identity import OrganizationRow
 from platform_api.database.upserts import insert_or_replace
-from platform_api.flow_api.run_rows import event_of, event_record, run_of, run_outcome, step_of, step_record
+from platform_api.flow_api.run_rows import (
+    event_of,
+    event_record,
+    recording_of,
+    recording_record,
+    run_of,
+    run_outcome,
+    step_of,
+    step_record,
+)
 
 RELEASING = FINAL_RUN | {"waiting", "queued"}
 
@@ -55,6 +65,11 @@ class SqlRunStore:
         query = select(StepRunRow).where(StepRunRow.run_id == run_id).order_by(StepRunRow.started_at, StepRunRow.path)
         async with self._sessions.read() as db:
             return tuple(step_of(row) for row in await db.scalars(query))
+
+    async def recordings(self, run_id: str) -> Sequence[Recording]:
+        query = select(RecordingRow).where(RecordingRow.run_id == run_id).order_by(RecordingRow.path)
+        async with self._sessions.read() as db:
+            return tuple(recording_of(row) for row in await db.scalars(query))
 
     async def acquire(self, run_id: str, owner: str, *, lease_s: float = 30.0) -> RunOwner | None:
         now = self._clock.now()
@@ -96,6 +111,12 @@ class SqlRunStore:
             run_id = UUID(owner.run_id)
             records = [step_record(org_id, run_id, owner.epoch, step) for step in latest.values()]
             await insert_or_replace(db, StepRunRow, records)
+            recorded = [
+                recording_record(org_id, run_id, step.recording, at=self._clock.now())
+                for step in latest.values()
+                if step.recording is not None
+            ]
+            await insert_or_replace(db, RecordingRow, recorded)
             await _append(db, org_id, events)
         return events
 

@@ -10,6 +10,8 @@ from datetime import datetime, timedelta
 import pytest
 
 from bridge.clock import FrozenClock
+from flows.recorded_calls import RecordedCall
+from flows.recordings import Recording
 from flows.runs import Run, RunOwner, RunStore, StaleOwnerError, StepError, StepRun
 
 Enter = Callable[[], Awaitable[Run]]
@@ -230,3 +232,18 @@ class RunStoreSuite:
         await store.save_run(held, replace(run, status="succeeded"))
         assert await store.request_cancel(run.org_id, run.id) is False
         assert await store.is_cancel_requested(run.id) is False
+
+    async def test_recordings_come_back_with_keys_in_their_order_and_stand_apart_from_outcomes(
+        self, store: RunStore, enter: Enter
+    ) -> None:
+        run, held = await self.taken(store, enter)
+        call = RecordedCall("f1", {"model": "m"}, {"text": "z\x00ü"}, {"b": 1, "a": [None]}, None, {"attempts": []})
+        recording = Recording(
+            path="x", type="llm", digest="d", given={"z": 1, "a": 2}, calls=(call,), output_text='{"b": 1, "a": 2}'
+        )
+        await store.save_steps(held, [step("x", recording=recording), step("y")])
+
+        [kept] = await store.recordings(run.id)
+        assert kept == recording
+        assert list(kept.given) == ["z", "a"]
+        assert [one.recording for one in await store.steps(run.id) if one.path == "y"] == [None]

@@ -67,6 +67,7 @@ class Paid(Node[PaidOutput]):
 
     output_type = PaidOutput
     is_replayable = False
+    asks_models_only = True
 
     prompt: str = ""
 
