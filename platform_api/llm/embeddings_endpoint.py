@@ -2,12 +2,12 @@
 
 import base64
 from array import array
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
 from bridge.embedding import EmbeddingRequest, EmbeddingResponse
-from platform_api.llm.body_reading import decoded
+from platform_api.llm.body_reading import Name, decoded, refuse_unprintable
 from platform_api.llm.call_headers import facts_of
 from platform_api.llm.client_dialect import InvalidRequestError
 from platform_api.llm.client_request import JSON, ClientRequest
@@ -16,13 +16,14 @@ from platform_api.llm.plane_parts import PlaneParts, caller_of, check_model, con
 MAX_TEXTS = 2048
 
 
-class EmbeddingsBody(msgspec.Struct):
-    """What is asked."""
+class EmbeddingsBody(msgspec.Struct, forbid_unknown_fields=True):
+    """What is asked. `user` does not change the answer and is passed over."""
 
-    model: str
+    model: Name
     input: str | list[str | int | list[int]]
-    encoding_format: Literal["float", "base64"] = "float"
-    dimensions: int | None = None
+    encoding_format: Literal["float", "base64"] | None = "float"
+    dimensions: Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)] | None = None
+    user: str | None = None
 
 
 _decoder = msgspec.json.Decoder(EmbeddingsBody)
@@ -44,8 +45,7 @@ async def embeddings(request: ClientRequest, parts: PlaneParts) -> None:
 def read_body(raw: bytes) -> EmbeddingsBody:
     """The body, parsed once. Raises InvalidRequestError."""
     body = decoded(raw, _decoder)
-    if body.dimensions is not None and body.dimensions < 1:
-        raise InvalidRequestError("dimensions must be at least 1", param="dimensions")
+    refuse_unprintable(body.model, "model")
     return body
 
 

@@ -3,7 +3,8 @@
 Source: OpenAI API reference, "Create chat completion".
 """
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -21,7 +22,17 @@ from bridge.chat import (
     ToolCall,
 )
 from bridge.json_types import JsonObject
-from platform_api.llm.body_reading import decoded
+from platform_api.llm.body_reading import (
+    Name,
+    Penalty,
+    Seed,
+    Share,
+    TokenLimit,
+    TopK,
+    decoded,
+    refuse_deep,
+    refuse_unprintable,
+)
 from platform_api.llm.client_dialect import InvalidRequestError
 
 
@@ -65,7 +76,7 @@ _PartIn = _TextIn | _ImageIn | _AudioIn | _FileIn | _RefusalIn
 
 
 class _FunctionIn(msgspec.Struct):
-    name: str
+    name: Name
     arguments: str = ""
 
 
@@ -78,7 +89,7 @@ class _ExtraContent(msgspec.Struct):
 
 
 class _ToolCallIn(msgspec.Struct):
-    id: str
+    id: Name
     function: _FunctionIn
     type: Literal["function"] = "function"
     extra_content: _ExtraContent | None = None
@@ -101,8 +112,8 @@ class _MessageIn(msgspec.Struct):
 
 
 class _FunctionSpec(msgspec.Struct):
-    name: str
-    description: str = ""
+    name: Name
+    description: str | None = None
     parameters: dict[str, object] | None = None
     strict: bool | None = None
 
@@ -113,7 +124,7 @@ class _ToolIn(msgspec.Struct):
 
 
 class _ChosenFunction(msgspec.Struct):
-    name: str
+    name: Name
 
 
 class _ToolChoiceIn(msgspec.Struct):
@@ -133,50 +144,63 @@ class _FormatIn(msgspec.Struct):
 
 
 class _StreamOptions(msgspec.Struct):
-    include_usage: bool = False
+    include_usage: bool | None = False
+    include_obfuscation: bool | None = None
 
 
-class ChatBody(msgspec.Struct):
-    """The request body.
+Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 
-    Passed over, since the answer does not depend on them: store, metadata, user, safety_identifier, service_tier,
-    prompt_cache_key, prompt_cache_retention. What would change it and has no place here is refused (`UNSERVED`).
+
+class ChatBody(msgspec.Struct, forbid_unknown_fields=True):
+    """The request body. A field that the reference does not know is refused, as OpenAI does.
+
+    Passed over, since the answer does not depend on them: the last ones. What would change it and has no place here is
+    refused with a reason (`UNSERVED`).
     """
 
-    model: str
-    messages: list[_MessageIn]
+    model: Name
+    messages: Annotated[list[_MessageIn], msgspec.Meta(min_length=1)]
     stream: bool | None = False
     stream_options: _StreamOptions | None = None
-    max_tokens: int | None = None
-    max_completion_tokens: int | None = None
-    temperature: float | None = None
-    top_p: float | None = None
-    top_k: int | None = None
+    max_tokens: TokenLimit | None = None
+    max_completion_tokens: TokenLimit | None = None
+    temperature: Annotated[float, msgspec.Meta(ge=0, le=2)] | None = None
+    top_p: Share | None = None
+    top_k: TopK | None = None
     stop: str | list[str] | None = None
-    seed: int | None = None
-    n: int | None = None
-    frequency_penalty: float | None = None
-    presence_penalty: float | None = None
+    seed: Seed | None = None
+    n: Annotated[int, msgspec.Meta(ge=1, le=16)] | None = None
+    frequency_penalty: Penalty | None = None
+    presence_penalty: Penalty | None = None
     logprobs: bool | None = None
-    top_logprobs: int | None = None
-    logit_bias: dict[str, float] | None = None
-    reasoning_effort: str | None = None
+    top_logprobs: Annotated[int, msgspec.Meta(ge=0, le=20)] | None = None
+    logit_bias: Annotated[dict[str, float], msgspec.Meta(max_length=0)] | None = None
+    reasoning_effort: Effort | None = None
     tools: list[_ToolIn] | None = None
-    tool_choice: str | _ToolChoiceIn | None = None
+    tool_choice: Literal["none", "auto", "required"] | _ToolChoiceIn | None = None
     parallel_tool_calls: bool | None = None
     response_format: _FormatIn | None = None
-    functions: object = None
-    function_call: object = None
-    prediction: object = None
-    web_search_options: object = None
-    audio: object = None
-    modalities: list[str] | None = None
-    verbosity: str | None = None
+    functions: None = None
+    function_call: None = None
+    prediction: None = None
+    web_search_options: None = None
+    audio: None = None
+    modalities: Annotated[list[Literal["text"]], msgspec.Meta(max_length=1)] | None = None
+    verbosity: Literal["medium"] | None = None
+    moderation: None = None
+    store: bool | None = None
+    metadata: dict[str, str] | None = None
+    user: str | None = None
+    safety_identifier: str | None = None
+    service_tier: str | None = None
+    prompt_cache_key: str | None = None
+    prompt_cache_options: dict[str, object] | None = None
+    prompt_cache_retention: str | None = None
 
     @property
     def wants_usage(self) -> bool:
         """Does the caller want a last event with the usage?"""
-        return self.stream_options is not None and self.stream_options.include_usage
+        return self.stream_options is not None and bool(self.stream_options.include_usage)
 
 
 UNSERVED = {
@@ -186,6 +210,9 @@ UNSERVED = {
     "prediction": "no provider but OpenAI has it",
     "web_search_options": "searching runs on the provider's side",
     "audio": "answers are text",
+    "modalities": "answers are text",
+    "moderation": "it runs on OpenAI's side",
+    "verbosity": "no provider but OpenAI has another than medium",
 }
 """Why a field is refused."""
 _body_decoder = msgspec.json.Decoder(ChatBody)
@@ -193,31 +220,26 @@ _body_decoder = msgspec.json.Decoder(ChatBody)
 
 def read_body(raw: bytes) -> ChatBody:
     """The body, parsed once. Raises InvalidRequestError."""
-    body = decoded(raw, _body_decoder)
-    if not body.messages:
-        raise InvalidRequestError("messages must hold at least one message", param="messages")
-    for name, why in UNSERVED.items():
-        if getattr(body, name):
-            raise InvalidRequestError(f"{name} is not supported: {why}", param=name)
-    if body.modalities is not None and body.modalities != ["text"]:
-        raise InvalidRequestError("modalities other than text are not supported", param="modalities")
-    if body.verbosity not in (None, "medium"):
-        raise InvalidRequestError("verbosity is not supported", param="verbosity")
-    if body.n is not None and not 1 <= body.n <= 16:
-        raise InvalidRequestError("n must be between 1 and 16", param="n")
+    body = decoded(raw, _body_decoder, UNSERVED)
+    refuse_unprintable(body.model, "model")
+    if isinstance(body.tool_choice, _ToolChoiceIn):
+        _check_chosen(body.tool_choice.function.name, body.tools or ())
     return body
+
+
+def _check_chosen(name: str, tools: Sequence[_ToolIn]) -> None:
+    if all(tool.function.name != name for tool in tools):
+        raise InvalidRequestError(f"tool_choice names {name!r}, which is not among tools", param="tool_choice")
 
 
 def to_request(body: ChatBody) -> ChatRequest:
     """The request in the bridge's terms."""
     limit = body.max_completion_tokens if body.max_completion_tokens is not None else body.max_tokens
-    if limit is not None and limit < 1:
-        raise InvalidRequestError("max_tokens must be at least 1", param="max_tokens")
     stop = (body.stop,) if isinstance(body.stop, str) else tuple(body.stop or ())
     choice = body.tool_choice
     return ChatRequest(
         model=body.model,
-        messages=tuple(_message(message) for message in body.messages),
+        messages=tuple(_message(message, n) for n, message in enumerate(body.messages)),
         max_output_tokens=limit,
         temperature=body.temperature,
         top_p=body.top_p,
@@ -237,26 +259,38 @@ def to_request(body: ChatBody) -> ChatRequest:
     )
 
 
-def _message(message: _MessageIn) -> Message:
+def _message(message: _MessageIn, number: int) -> Message:
     content = message.content
     parts: tuple[ContentPart, ...]
     if content is None:
+        _check_silent(message, number)
         parts = ()
     elif isinstance(content, str):
         parts = (TextPart(content),)
+    elif content:
+        parts = tuple(_part(part, number, n) for n, part in enumerate(content))
     else:
-        parts = tuple(_part(part) for part in content)
+        raise InvalidRequestError("at least one part is needed", param=f"messages[{number}].content")
+    if message.role == "tool" and not message.tool_call_id:
+        raise InvalidRequestError("a tool's message needs it", param=f"messages[{number}].tool_call_id")
     return Message(
         role="system" if message.role == "developer" else message.role,
         content=parts,
-        tool_calls=tuple(_tool_call(call) for call in message.tool_calls or ()),
+        tool_calls=tuple(_tool_call(call, number) for call in message.tool_calls or ()),
         tool_call_id=message.tool_call_id,
         name=message.name,
         reasoning=tuple(_thought(detail) for detail in message.reasoning_details or ()),
     )
 
 
-def _tool_call(call: _ToolCallIn) -> ToolCall:
+def _check_silent(message: _MessageIn, number: int) -> None:
+    """Only an assistant may say nothing, and only while it calls or thinks."""
+    if message.role != "assistant" or not (message.tool_calls or message.reasoning_details):
+        raise InvalidRequestError("this field is required", param=f"messages[{number}].content")
+
+
+def _tool_call(call: _ToolCallIn, number: int) -> ToolCall:
+    refuse_deep(call.function.arguments.encode(), f"messages[{number}].tool_calls")
     google = None if call.extra_content is None else call.extra_content.google
     signature = "" if google is None else google.thought_signature
     return ToolCall(call.id, call.function.name, call.function.arguments, signature)
@@ -269,7 +303,7 @@ def _thought(detail: _ReasoningDetail) -> ReasoningPart:
     return ReasoningPart(detail.text or "", detail.signature or "")
 
 
-def _part(part: _PartIn) -> ContentPart:
+def _part(part: _PartIn, number: int, place: int) -> ContentPart:
     match part:
         case _TextIn(text=text) | _RefusalIn(refusal=text):
             return TextPart(text)
@@ -280,7 +314,8 @@ def _part(part: _PartIn) -> ContentPart:
         case _FileIn(file=file):
             if file.file_data is None:
                 raise InvalidRequestError(
-                    "files that were uploaded are not supported: send file_data", param="messages"
+                    "files that were uploaded are not supported: send file_data",
+                    param=f"messages[{number}].content[{place}].file",
                 )
             return DocumentPart(file.file_data, file.filename)
 
@@ -288,7 +323,7 @@ def _part(part: _PartIn) -> ContentPart:
 def _tool(tool: _ToolIn) -> Tool:
     spec = tool.function
     parameters: JsonObject = spec.parameters or {}  # pyright: ignore[reportAssignmentType]  # parsed JSON
-    return Tool(name=spec.name, description=spec.description, parameters=parameters, strict=spec.strict)
+    return Tool(name=spec.name, description=spec.description or "", parameters=parameters, strict=spec.strict)
 
 
 def _format(wanted: _FormatIn | None) -> JsonFormat | None:
@@ -298,6 +333,6 @@ def _format(wanted: _FormatIn | None) -> JsonFormat | None:
         return JsonFormat()
     schema = wanted.json_schema
     if schema is None or schema.schema is None:
-        raise InvalidRequestError("response_format.json_schema.schema is missing", param="response_format")
+        raise InvalidRequestError("this field is required", param="response_format.json_schema.schema")
     given: JsonObject = schema.schema  # pyright: ignore[reportAssignmentType]  # parsed JSON
     return JsonFormat(schema=given, name=schema.name, strict=bool(schema.strict))

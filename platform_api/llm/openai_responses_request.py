@@ -2,13 +2,11 @@
 
 Source: OpenAI API reference, "Create a model response". Whatever needs state on the server (earlier responses,
 conversations, background work, stored prompts) or tools that run there is refused; `store` is answered with false.
-`metadata`, `user`, `service_tier`, `include`, `prompt_cache_key` and the like do not change the answer and are passed
-over.
 """
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -25,11 +23,20 @@ from bridge.chat import (
     ToolCall,
 )
 from bridge.json_types import JsonObject
-from platform_api.llm.body_reading import decoded
+from platform_api.llm.body_reading import (
+    Name,
+    Share,
+    TokenLimit,
+    decoded,
+    refuse_deep,
+    refuse_unprintable,
+)
 from platform_api.llm.client_dialect import InvalidRequestError
 
 JsonDict = dict[str, object]
-STATEFUL = ("previous_response_id", "conversation", "prompt")
+Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+Summary = Literal["auto", "concise", "detailed"]
+NeverTrue = Annotated[bool, msgspec.Meta(extra_json_schema={"const": False})]
 
 
 class _Part(msgspec.Struct):
@@ -80,57 +87,76 @@ class _Format(msgspec.Struct):
 
 class _TextConfig(msgspec.Struct):
     format: _Format | None = None
-    verbosity: Literal["low", "medium", "high"] | None = None
+    verbosity: Literal["medium"] | None = None
 
 
 class _Reasoning(msgspec.Struct):
-    effort: str | None = None
-    summary: str | None = None
+    effort: Effort | None = None
+    summary: Summary | None = None
+    generate_summary: Summary | None = None
 
 
-class ResponsesBody(msgspec.Struct):
-    """The request body."""
+class ResponsesBody(msgspec.Struct, forbid_unknown_fields=True):
+    """The request body. A field that the reference does not know is refused, as OpenAI does.
 
-    model: str
-    input: str | list[_Item]
+    Passed over, since the answer does not depend on them: the last ones. What would change it and has no place here is
+    refused with a reason (`UNSERVED`).
+    """
+
+    model: Name
+    input: Annotated[str, msgspec.Meta(min_length=1)] | Annotated[list[_Item], msgspec.Meta(min_length=1)]
     instructions: str | None = None
     stream: bool | None = False
-    max_output_tokens: int | None = None
-    temperature: float | None = None
-    top_p: float | None = None
-    top_logprobs: int | None = None
+    max_output_tokens: TokenLimit | None = None
+    temperature: Annotated[float, msgspec.Meta(ge=0, le=2)] | None = None
+    top_p: Share | None = None
+    top_logprobs: Annotated[int, msgspec.Meta(ge=0, le=20)] | None = None
     tools: list[_ToolIn] | None = None
-    tool_choice: str | _Choice | None = None
+    tool_choice: Literal["none", "auto", "required"] | _Choice | None = None
     parallel_tool_calls: bool | None = None
     reasoning: _Reasoning | None = None
     text: _TextConfig | None = None
-    truncation: str | None = None
-    background: bool | None = None
-    previous_response_id: str | None = None
-    conversation: object = None
-    prompt: object = None
+    truncation: Literal["disabled"] | None = None
+    background: NeverTrue | None = None
+    previous_response_id: None = None
+    conversation: None = None
+    prompt: None = None
+    moderation: None = None
+    context_management: Annotated[list[object], msgspec.Meta(max_length=0)] | None = None
     metadata: dict[str, str] | None = None
+    include: list[str] | None = None
+    max_tool_calls: int | None = None
+    prompt_cache_key: str | None = None
+    prompt_cache_options: dict[str, object] | None = None
+    prompt_cache_retention: str | None = None
+    safety_identifier: str | None = None
+    service_tier: str | None = None
+    store: bool | None = None
+    stream_options: dict[str, object] | None = None
+    user: str | None = None
 
 
+_STATE = "send the whole conversation in input"
+UNSERVED = {
+    "previous_response_id": _STATE,
+    "conversation": _STATE,
+    "prompt": _STATE,
+    "background": "the answer comes in the reply",
+    "truncation": "shorten input yourself",
+    "moderation": "it runs on OpenAI's side",
+    "context_management": "it runs on OpenAI's side",
+    "text.verbosity": "no provider but OpenAI has another than medium",
+}
+"""Why a field is refused."""
 _decoder = msgspec.json.Decoder(ResponsesBody)
 
 
 def read_body(raw: bytes) -> ResponsesBody:
     """The body, parsed once. Raises InvalidRequestError."""
-    body = decoded(raw, _decoder)
-    for name in STATEFUL:
-        if getattr(body, name) is not None:
-            raise InvalidRequestError(f"{name} is not supported: send the whole conversation in input", param=name)
+    body = decoded(raw, _decoder, UNSERVED)
+    refuse_unprintable(body.model, "model")
     if body.background:
-        raise InvalidRequestError("background is not supported", param="background")
-    if body.truncation == "auto":
-        raise InvalidRequestError("truncation auto is not supported", param="truncation")
-    if body.text is not None and body.text.verbosity not in (None, "medium"):
-        raise InvalidRequestError("verbosity is not supported", param="text.verbosity")
-    if not body.input:
-        raise InvalidRequestError("input must not be empty", param="input")
-    if body.max_output_tokens is not None and body.max_output_tokens < 1:
-        raise InvalidRequestError("max_output_tokens must be at least 1", param="max_output_tokens")
+        raise InvalidRequestError(f"not supported ({UNSERVED['background']})", param="background")
     return body
 
 
@@ -146,7 +172,7 @@ def to_request(body: ResponsesBody) -> ChatRequest:
         logprobs=True if body.top_logprobs else None,
         top_logprobs=body.top_logprobs or None,
         tools=tuple(_tool(tool, n) for n, tool in enumerate(body.tools or ())),
-        tool_choice=_choice(body.tool_choice),
+        tool_choice=_choice(body.tool_choice, body.tools or ()),
         parallel_tool_calls=body.parallel_tool_calls,
         reasoning_effort=None if body.reasoning is None else body.reasoning.effort,
         response_format=_format(body.text),
@@ -176,13 +202,17 @@ def _messages(given: str | list[_Item]) -> tuple[Message, ...]:
 def _message(item: _Item, place: str) -> Message:
     match item.type:
         case "message":
-            if item.role is None or item.content is None:
-                raise InvalidRequestError("a message needs role and content", param=place)
+            _check_filled(item, place, "role")
+            if item.role is None or item.content is None or item.content == []:
+                raise InvalidRequestError("this field is required", param=f"{place}.content")
             role = "system" if item.role == "developer" else item.role
             return Message(role, _parts(item.content, f"{place}.content"))
         case "function_call":
+            _check_filled(item, place, "call_id", "name")
+            refuse_deep(item.arguments.encode(), f"{place}.arguments")
             return Message("assistant", tool_calls=(ToolCall(item.call_id, item.name, item.arguments),))
         case "function_call_output":
+            _check_filled(item, place, "call_id")
             return Message("tool", _parts(item.output, f"{place}.output"), tool_call_id=item.call_id)
         case "reasoning":
             own = item.content if isinstance(item.content, list) else []
@@ -191,6 +221,12 @@ def _message(item: _Item, place: str) -> Message:
             return Message("assistant", reasoning=(ReasoningPart(text, signature, is_redacted=not text),))
         case other:
             raise InvalidRequestError(f"items of type {other!r} are not supported", param=f"{place}.type")
+
+
+def _check_filled(item: _Item, place: str, *names: str) -> None:
+    for name in names:
+        if not getattr(item, name):
+            raise InvalidRequestError("this field is required", param=f"{place}.{name}")
 
 
 def _parts(content: str | Sequence[_Part], place: str) -> tuple[ContentPart, ...]:
@@ -222,11 +258,13 @@ def _tool(tool: _ToolIn, number: int) -> Tool:
     return Tool(tool.name, tool.description or "", _object(tool.parameters or {}), tool.strict)
 
 
-def _choice(choice: str | _Choice | None) -> str | None:
+def _choice(choice: str | _Choice | None, tools: Sequence[_ToolIn]) -> str | None:
     if not isinstance(choice, _Choice):
         return choice
     if choice.type != "function" or not choice.name:
         raise InvalidRequestError(f"a tool_choice of type {choice.type!r} is not supported", param="tool_choice.type")
+    if all(tool.name != choice.name for tool in tools):
+        raise InvalidRequestError(f"{choice.name!r} is not among tools", param="tool_choice.name")
     return choice.name
 
 

@@ -1,17 +1,41 @@
 """Bodies of the native LLM API."""
 
+import json
 from datetime import date
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-Text = str
+from bridge.errors import UnsupportedFeatureError
+from bridge.structured_output import schema_problem
+from platform_api.llm.body_reading import refuse_deep
+from platform_api.llm.client_dialect import InvalidRequestError
+
+MAX_FIELDS = 100
+"""Of a body; the validator tells every one that is unknown."""
+
+
+def _is_name(value: str) -> str:
+    if not value.isprintable():
+        raise ValueError("must hold no control characters")
+    return value
+
+
+def _is_schema(value: dict[str, Any]) -> dict[str, Any]:
+    try:
+        refuse_deep(json.dumps(value).encode(), "schema")
+        schema_problem(None, value)
+    except (InvalidRequestError, UnsupportedFeatureError) as error:
+        raise ValueError(str(error)) from error
+    except RecursionError as error:
+        raise ValueError("nests too deep") from error
+    return value
 
 
 class Turn(BaseModel):
     """One message."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     role: Literal["system", "user", "assistant"]
     content: str
@@ -20,24 +44,31 @@ class Turn(BaseModel):
 class Generate(BaseModel):
     """What to ask: a prompt, or messages. `model` is an alias or `provider/model`."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
-    model: str = Field(default="balanced", min_length=1, max_length=200)
+    model: Annotated[str, AfterValidator(_is_name)] = Field(default="balanced", min_length=1, max_length=256)
     prompt: str | None = Field(default=None, min_length=1)
     messages: list[Turn] = Field(default_factory=list[Turn])
     system: str | None = None
-    max_tokens: int | None = Field(default=None, ge=1)
+    max_tokens: int | None = Field(default=None, ge=1, le=2**31 - 1)
     temperature: float | None = Field(default=None, ge=0, le=2)
     stop: list[str] = Field(default_factory=list[str], max_length=8)
-    seed: int | None = None
+    seed: int | None = Field(default=None, ge=-(2**63), le=2**63 - 1)
     task: str | None = Field(default=None, max_length=200)
     deadline_s: float | None = Field(default=None, ge=0.01, le=3600)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_few_fields(cls, given: Any) -> Any:
+        if isinstance(given, dict) and len(cast("dict[str, Any]", given)) > MAX_FIELDS:
+            raise ValueError(f"must have at most {MAX_FIELDS} fields")
+        return cast("Any", given)
 
 
 class GenerateStructured(Generate):
     """The same, and the answer must be JSON that fits `schema`."""
 
-    json_schema: dict[str, Any] = Field(alias="schema")
+    json_schema: Annotated[dict[str, Any], AfterValidator(_is_schema)] = Field(alias="schema")
 
 
 class TokenUsage(BaseModel):

@@ -222,7 +222,7 @@ async def test_a_key_may_be_kept_to_some_models(platform: Platform) -> None:
     ("request_line", "content", "status", "param"),
     [
         ("POST /v1/chat/completions", b"{", 400, None),
-        ("POST /v1/chat/completions", b'{"messages": []}', 400, "model"),
+        ("POST /v1/chat/completions", b'{"messages": [{"role": "user", "content": "x"}]}', 400, "model"),
         ("POST /v1/chat/completions", b'{"model": "cheap", "messages": []}', 400, "messages"),
         ("GET /v1/chat/completions", b"", 405, None),
         ("POST /v1/unknown", b"{}", 404, None),

@@ -6,6 +6,8 @@ from bridge.chat import DocumentPart, ImagePart, Message, ReasoningPart, TextPar
 from platform_api.llm.anthropic_messages_request import read_body, to_request
 from platform_api.llm.client_dialect import InvalidRequestError
 
+DOCUMENT = {"type": "document", "source": {"type": "text", "data": "x"}}
+
 
 def body(**fields: object) -> bytes:
     asked = {"model": "balanced", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}], **fields}
@@ -108,6 +110,17 @@ def test_thinking_is_an_effort(fields: dict[str, object], effort: str | None) ->
         (body(tools=[{"type": "bash_20250124", "name": "bash"}]), "tools[0].type"),
         (body(tools=[{"name": "look"}]), "tools[0].input_schema"),
         (body(tool_choice={"type": "tool"}), "tool_choice.name"),
+        (body(tool_choice={"type": "tool", "name": "look"}), "tool_choice.name"),
+        (body(thinking={"type": "enabled"}), "thinking.budget_tokens"),
+        (body(mcp_servers=[{"type": "url", "url": "https://x", "name": "x"}]), "mcp_servers"),
+        (
+            body(messages=[{"role": "user", "content": [{**DOCUMENT, "citations": {"enabled": True}}]}]),
+            "messages[0].content[0].citations",
+        ),
+        (
+            body(messages=[{"role": "user", "content": [{**DOCUMENT, "context": "old"}]}]),
+            "messages[0].content[0].context",
+        ),
     ],
 )
 def test_a_bad_body_names_the_field(raw: bytes, param: str | None) -> None:

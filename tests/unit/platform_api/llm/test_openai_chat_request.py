@@ -56,7 +56,7 @@ def test_parts_tools_and_schema_are_read() -> None:
     ("raw", "param"),
     [
         (b"{", None),
-        (b'{"messages": []}', "model"),
+        (b'{"messages": [{"role": "user", "content": "x"}]}', "model"),
         (body(messages=[]), "messages"),
         (body(temperature="hot"), "temperature"),
         (body(messages=[{"role": "robot", "content": "x"}]), "messages[0].role"),
@@ -66,9 +66,13 @@ def test_parts_tools_and_schema_are_read() -> None:
         (body(modalities=["text", "audio"]), "modalities"),
         (body(verbosity="low"), "verbosity"),
         (body(prediction={"type": "content", "content": "x"}), "prediction"),
-        (body(messages=[{"role": "user", "content": [{"type": "file", "file": {"file_id": "f"}}]}]), "messages"),
+        (
+            body(messages=[{"role": "user", "content": [{"type": "file", "file": {"file_id": "f"}}]}]),
+            "messages[0].content[0].file",
+        ),
         (body(max_tokens=0), "max_tokens"),
-        (body(response_format={"type": "json_schema"}), "response_format"),
+        (body(response_format={"type": "json_schema"}), "response_format.json_schema.schema"),
+        (body(tool_choice={"type": "function", "function": {"name": "look"}}), "tool_choice"),
     ],
 )
 def test_a_bad_body_names_the_field(raw: bytes, param: str | None) -> None:
