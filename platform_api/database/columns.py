@@ -1,11 +1,12 @@
 """Column types that mean the same on SQLite and PostgreSQL: ids, UTC time, nano-dollars, JSON."""
 
+from array import array
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import JSON, BigInteger, DateTime, String, Uuid
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import JSON, BigInteger, DateTime, LargeBinary, String, Uuid
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, REAL
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
@@ -49,6 +50,22 @@ class UtcTime(TypeDecorator[datetime]):
         if value is None:
             return None
         return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+
+
+class Float32Vector(TypeDecorator[bytes]):
+    """Numbers of single precision as their bytes (little-endian): `real[]` on PostgreSQL, bytes elsewhere."""
+
+    impl = LargeBinary
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:  # a type engine of either Python type
+        return dialect.type_descriptor(ARRAY(REAL) if dialect.name == "postgresql" else LargeBinary())
+
+    def process_bind_param(self, value: bytes | None, dialect: Dialect) -> bytes | list[float] | None:
+        return array("f", value).tolist() if value is not None and dialect.name == "postgresql" else value
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> bytes | None:  # what the driver returns
+        return value if value is None or isinstance(value, bytes) else array("f", value).tobytes()
 
 
 NanoUsd = BigInteger()
