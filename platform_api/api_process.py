@@ -1,11 +1,12 @@
 """The API as a process: migrations, then uvicorn until SIGTERM or SIGINT, then an orderly end."""
 
 import asyncio
+import ctypes
 import gc
 import logging
 import signal
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import uvicorn
 import uvloop
@@ -74,6 +75,8 @@ def _settle_memory() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
+    with suppress(OSError, AttributeError):  # another C library than glibc
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _stop(server: uvicorn.Server) -> None:

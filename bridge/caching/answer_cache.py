@@ -4,11 +4,11 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
 from bridge.caching.fingerprint import RequestKey, key_of, may_look_up, may_store, ttl_s
-from bridge.caching.semantic import SemanticIndex
 from bridge.caching.statistics import CacheReport, CacheStatistics
 from bridge.caching.stored_answer import StoredAnswer
 from bridge.chat import ChatRequest, ChatResponse
@@ -16,6 +16,9 @@ from bridge.clock import Clock
 from bridge.config import AliasConfig, CacheConfig
 from bridge.state_store import StateStore
 from bridge.text_embedding import TextEmbedder, local_embedder
+
+if TYPE_CHECKING:
+    from bridge.caching.semantic import SemanticIndex
 
 logger = logging.getLogger(__name__)
 Flight = asyncio.Future[bool]
@@ -169,8 +172,10 @@ class AnswerCache:
         n_others = sum(message.role != "system" for message in messages)
         return rules.cache == "semantic" and n_others <= rules.semantic_cache.max_messages
 
-    def _indexed(self) -> SemanticIndex:
-        """The index; its embedder is loaded with the first look-up that needs it."""
+    def _indexed(self) -> "SemanticIndex":
+        """The index; it, its embedder and numpy are loaded with the first look-up that needs them."""
         if self._index is None:
+            from bridge.caching.semantic import SemanticIndex
+
             self._index = SemanticIndex(self._store, self._embedder())
         return self._index
