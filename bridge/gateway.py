@@ -253,7 +253,7 @@ class Bridge:
     async def health(self) -> tuple[ProviderHealth, ...]:
         """Every configured provider: is it on, and how have its deployments fared?"""
         off = self.unavailable()
-        states = self._health.all_states(self._clock.monotonic())
+        states = self.deployment_states()
         return tuple(
             ProviderHealth(
                 provider=name,
@@ -262,6 +262,10 @@ class Bridge:
             )
             for name in self._config.providers
         )
+
+    def deployment_states(self) -> dict[str, DeploymentState]:
+        """How every deployment that was called fares now."""
+        return self._health.all_states(self._clock.monotonic())
 
     async def return_idle_money(self, org_id: str | None = None) -> None:
         """Give back what this process holds of budgets (of one organisation, or of all) and no call needs."""

@@ -75,7 +75,7 @@ class WalkObserver(Protocol):
         """A step came to its final state in this walk; once a path, or once more when its state was corrected."""
         ...
 
-    def walk_ended(self, run: Run, *, began_at: datetime) -> None:
+    def walk_ended(self, run: Run, *, began_at: datetime, ended_at: datetime) -> None:
         """The run as it stands after a walk: final, waiting, or given back as `queued`."""
         ...
 

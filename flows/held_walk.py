@@ -42,7 +42,7 @@ class HeldWalk:
             observer.walk_began(self._run)
         ended = await self._walked()
         for observer in observers:
-            observer.walk_ended(ended, began_at=began_at)
+            observer.walk_ended(ended, began_at=began_at, ended_at=self._services.clock.now())
         return ended
 
     async def _walked(self) -> Run:

@@ -28,6 +28,7 @@ from platform_api.idempotency import Idempotency
 from platform_api.operations import endpoints as operations
 from platform_api.operations.endpoints import Readiness
 from platform_api.operations.metrics import Metrics
+from platform_api.operations.telemetry import Telemetry
 from platform_api.organizations import endpoints as organizations
 from platform_api.request_context import RequestContext
 from platform_api.security.root_secret import root_secret
@@ -78,7 +79,7 @@ def create_app(
     *,
     clock: Clock | None = None,
     new_request_id: NewId = new_id,
-    metrics: Metrics | None = None,
+    telemetry: Telemetry | None = None,
     routers: Sequence[APIRouter] = (),
     data_plane: ASGIApp | None = None,
     parts: Sequence[Part] = (),
@@ -93,21 +94,22 @@ def create_app(
         UndeclaredRouteError: A route does not declare its permission.
     """
     clock = clock or SystemClock()
-    metrics = metrics or Metrics()
+    telemetry = telemetry or Telemetry()
+    metrics, tracer = telemetry.metrics or Metrics(), telemetry.request_tracer()
     identity = Identity.build(settings, database, clock, root_secret(settings))
     app = Application(
         title="Model Bridge",
         version=version("modelbridge"),
         lifespan=_lifespan(parts),
         middleware=[
-            Middleware(RequestContext, counter=metrics, new_id=new_request_id),
+            Middleware(RequestContext, counter=metrics, new_id=new_request_id, tracer=tracer),
             Middleware(BodyLimit),
             Middleware(Idempotency, identity=lambda: identity),
         ],
         responses=dict(problem_responses.DECLARED),
     )
     if data_plane is not None:
-        app.data_plane = RequestContext(data_plane, counter=metrics, new_id=new_request_id)
+        app.data_plane = RequestContext(data_plane, counter=metrics, new_id=new_request_id, tracer=tracer)
     app.state.identity = identity
     app.state.metrics = metrics
     app.state.readiness = Readiness(database, settings.redis_url)

@@ -3,6 +3,7 @@
 import logging
 import re
 import time
+from collections.abc import Iterable
 from typing import Protocol
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -10,10 +11,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from bridge.identifiers import NewId
 from platform_api.problem_responses import send_problem, unexpected
 from platform_api.structured_logging import access_log, redacted, replace_context
+from platform_api.trace_context import TracedRequest, set_current
 
 logger = logging.getLogger("platform_api.access")
 
 RAW_HEADER = b"x-request-id"
+TRACE_HEADER = b"x-modelbridge-trace-id"
 _ACCEPTED_ID = re.compile(r"[0-9A-Za-z_\-.]{1,64}")
 _QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
 NO_ROUTE = "(no route)"
@@ -25,28 +28,41 @@ class RequestCounter(Protocol):
     def request_ended(self, method: str, route: str, status: int, duration_s: float) -> None: ...
 
 
+class RequestTracer(Protocol):
+    """Tells of requests as spans: `operations.request_spans.RequestSpans`."""
+
+    def begin(self, headers: Iterable[tuple[bytes, bytes]]) -> TracedRequest: ...
+
+    def ended(self, request: TracedRequest, method: str, route: str, status: int, request_id: str) -> None: ...
+
+
 class RequestContext:
     """Pure ASGI. A client's own request id is kept when it is short and plain; everybody else gets a new one."""
 
-    def __init__(self, app: ASGIApp, *, counter: RequestCounter, new_id: NewId) -> None:
+    def __init__(
+        self, app: ASGIApp, *, counter: RequestCounter, new_id: NewId, tracer: RequestTracer | None = None
+    ) -> None:
         self._app = app
         self._counter = counter
         self._new_id = new_id
+        self._tracer = tracer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         request_id = _given_id(scope) or self._new_id()
-        id_header = (RAW_HEADER, request_id.encode())
-        replace_context({"request_id": request_id})
+        told = [(RAW_HEADER, request_id.encode())]
+        names = {"request_id": request_id}
+        traced = None if self._tracer is None else self._traced(self._tracer, scope, names, told)
+        replace_context(names)
         started, status = time.perf_counter(), 0
 
         async def watched(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", ()), id_header]
+                message["headers"] = [*message.get("headers", ()), *told]
             await send(message)
 
         try:
@@ -57,6 +73,21 @@ class RequestContext:
                 await send_problem(problem, scope, receive, watched)
         finally:
             self._ended(scope, status or 499, time.perf_counter() - started)
+            if self._tracer is not None and traced is not None:
+                self._tracer.ended(traced, _method(scope), _route(scope), status or 499, request_id)
+
+    @staticmethod
+    def _traced(
+        tracer: RequestTracer, scope: Scope, names: dict[str, str], told: list[tuple[bytes, bytes]]
+    ) -> TracedRequest | None:
+        """The request's place in a trace, for what is called on its behalf, the log, and the client."""
+        if scope["path"] in _QUIET:
+            return None
+        traced = tracer.begin(scope["headers"])
+        set_current(traced.place.traceparent)
+        names["trace_id"] = traced.place.trace_id
+        told.append((TRACE_HEADER, traced.place.trace_id.encode()))
+        return traced
 
     def _ended(self, scope: Scope, status: int, duration_s: float) -> None:
         route = _route(scope)

@@ -7,6 +7,7 @@ import re
 import secrets
 from contextvars import ContextVar
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 _FORM = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
@@ -31,6 +32,16 @@ class TraceContext:
     def traceparent(self) -> str:
         """As a header says it."""
         return f"{_KNOWN_VERSION}-{self.trace_id}-{self.span_id}-{'01' if self.is_sampled else '00'}"
+
+
+@dataclass(frozen=True, slots=True)
+class TracedRequest:
+    """An HTTP request that is being served."""
+
+    place: TraceContext
+    parent_id: str | None
+    """The caller's span; None: the request is the root of its trace."""
+    began_at: datetime
 
 
 def current_traceparent() -> str | None:

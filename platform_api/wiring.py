@@ -21,7 +21,6 @@ from flows.engine_services import EngineServices
 from flows.expressions import CelExpressions
 from flows.inline_lane import InlineLane
 from flows.run_memory import MemoryOutcomeCache
-from flows.runs import Run
 from nodes.context import HttpRules
 from platform_api.app import create_app
 from platform_api.auth.identity import Identity
@@ -48,6 +47,7 @@ from platform_api.llm.plane_parts import PlaneParts
 from platform_api.migrations.runner import upgrade_database
 from platform_api.model_names import BridgeNames
 from platform_api.operations.metrics import Metrics
+from platform_api.operations.telemetry import Telemetry
 from platform_api.organizations.service import ensure_local_organization
 from platform_api.outside import outside_of
 from platform_api.settings import Settings
@@ -105,7 +105,7 @@ async def open_runtime(
     database: Database,
     *,
     clock: Clock | None = None,
-    metrics: Metrics | None = None,
+    telemetry: Telemetry | None = None,
     tell_lane: Callable[[LaneState], None] = lambda _state: None,
     with_prefect: bool = True,
     drain_grace_s: float = DRAIN_GRACE_S,
@@ -114,12 +114,16 @@ async def open_runtime(
 
     At the end runs under way get `drain_grace_s`, then are given back; what was journalled is stored.
     """
-    runtime = _joined(settings, database, clock or SystemClock(), metrics, tell_lane, with_prefect=with_prefect)
+    telemetry = telemetry or Telemetry.of(settings)
+    runtime = _joined(settings, database, clock or SystemClock(), telemetry, tell_lane, with_prefect=with_prefect)
     async with AsyncExitStack() as stack:
+        stack.push_async_callback(telemetry.aclose)
         stack.push_async_callback(runtime.shared.aclose)
         stack.push_async_callback(runtime.bridge.aclose)
         upkeep = asyncio.create_task(runtime.bridge.run_upkeep(), name="bridge upkeep")
         stack.callback(upkeep.cancel)
+        measuring = asyncio.create_task(telemetry.run(), name="measure the event loop")
+        stack.callback(measuring.cancel)
         await runtime.drain.start()
         stack.push_async_callback(runtime.drain.aclose)
         if runtime.prefect is not None:
@@ -152,7 +156,7 @@ def build_application(
     settings: Settings, database: Database, *, clock: Clock | None = None, drain_grace_s: float = DRAIN_GRACE_S
 ) -> FastAPI:
     """The whole API over an open, migrated database, which the caller closes."""
-    metrics = Metrics()
+    telemetry = Telemetry.of(settings, Metrics())
     parts: list[PlaneParts] = []
 
     def plane_parts() -> PlaneParts:
@@ -170,7 +174,7 @@ def build_application(
             settings,
             database,
             clock=identity.clock,
-            metrics=metrics,
+            telemetry=telemetry,
             tell_lane=tell_lane,
             drain_grace_s=drain_grace_s,
         ) as runtime:
@@ -185,7 +189,7 @@ def build_application(
         settings,
         database,
         clock=clock,
-        metrics=metrics,
+        telemetry=telemetry,
         routers=[
             flow_endpoints.router,
             run_endpoints.router,
@@ -228,7 +232,7 @@ def _joined(
     settings: Settings,
     database: Database,
     clock: Clock,
-    metrics: Metrics | None,
+    telemetry: Telemetry,
     tell_lane: Callable[[LaneState], None],
     *,
     with_prefect: bool,
@@ -239,7 +243,7 @@ def _joined(
     journal = Journal(root, writer_id, fsync=settings.sections.journal.fsync)
     drain = UsageDrain(database, journal, root, clock)
     ledger = SqlBudgetLedger(database, clock, writer_id)
-    sinks: list[CallSink] = [drain] if metrics is None else [drain, metrics.calls]
+    sinks: list[CallSink] = [drain, *telemetry.sinks(config.providers)]
     shared = SharedState.of(settings.redis_url)
     bridge = Bridge(
         config,
@@ -263,6 +267,7 @@ def _joined(
         outside=outside_of(settings),
         cache=MemoryOutcomeCache(clock),
         answers=SqlAnswers(database),
+        observers=telemetry.observers(),
     )
     max_runs = settings.sections.engine.max_parallel_runs
     is_durable = with_prefect and settings.prefect_api_url is not None and settings.sections.engine.durable != "off"
@@ -277,12 +282,16 @@ def _joined(
         owner=writer_id,
         max_parallel=max_runs,
     )
+    telemetry.watch(bridge)
+    metrics = telemetry.metrics
     if metrics is not None:
         _count(metrics, dispatcher, drain)
     flows = FlowServices(
         compiler=compiler,
         dispatcher=dispatcher,
-        entrance=RunEntrance(compiler, dispatcher, engine.expressions, clock, new_id),
+        entrance=RunEntrance(
+            compiler, dispatcher, engine.expressions, clock, new_id, new_traceparent=telemetry.trace_of_run
+        ),
         store=store,
         events=events,
         schedules=SchedulePublisher(database, prefect if is_durable else None),
@@ -305,10 +314,6 @@ def _joined(
 
 
 def _count(metrics: Metrics, dispatcher: RunDispatcher, drain: UsageDrain) -> None:
-    def count_run(run: Run) -> None:
-        if run.started_at is not None and run.finished_at is not None:
-            metrics.run_ended(run.status, run.lane, (run.finished_at - run.started_at).total_seconds())
-
-    dispatcher.on_end = count_run
     metrics.runs_active.set_function(lambda: dispatcher.n_walks)
     metrics.journal_pending_bytes.set_function(lambda: drain.undrained_bytes)
+    metrics.journal_lag_seconds.set_function(lambda: float(getattr(drain, "lag_s", 0.0)))

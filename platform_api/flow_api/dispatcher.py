@@ -6,7 +6,7 @@ do no harm: one of them gets nothing. A walk that this process cannot finish bef
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Protocol
@@ -85,8 +85,6 @@ class RunDispatcher:
         self.durable = durable
         self._clock = clock
         self._owner = owner
-        self.on_end: Callable[[Run], None] = lambda _run: None
-        """Told every run that this process walked to a final status."""
         self._max_parallel = max_parallel
         self._slots = asyncio.Semaphore(max_parallel)
         self._walks: dict[str, asyncio.Task[None]] = {}
@@ -266,8 +264,6 @@ class RunDispatcher:
             failed = replace(run, status="failed", errors=(problem,), started_at=run.started_at or now, finished_at=now)
             await self._store.save_run(owner, failed)
             return
-        ended = await self._walker.execute(plan, run, owner)
-        if ended.status in FINAL_RUN:
-            self.on_end(ended)
+        await self._walker.execute(plan, run, owner)
         if plan.concurrency is not None:
             await self.admit()
