@@ -18,7 +18,7 @@ class HeldWalk:
         self._run = run
         self._lease = Lease(services.store, owner, services.limits)
         self._walker = Walker(services, plan, run, owner, caller=caller, lease=self._lease)
-        self._is_first = owner.epoch <= 1
+        self._is_first = owner.epoch <= 1 and run.parent_run_id is None  # a rerun begins with what it has kept
         self._is_interrupted = False
         self._walking: asyncio.Task[Run] | None = None
 
