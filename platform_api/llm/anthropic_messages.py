@@ -6,6 +6,7 @@ from bridge.chat import ChatRequest, ChatResponse
 from platform_api.llm.anthropic_errors import AnthropicErrors
 from platform_api.llm.anthropic_messages_reply import EventEncoder, message
 from platform_api.llm.anthropic_messages_request import read_body, to_request
+from platform_api.llm.carried_signatures import CarryingEncoder, with_carried
 from platform_api.llm.client_dialect import AnswerFacts
 from platform_api.llm.client_request import JSON, ClientRequest
 from platform_api.llm.plane_parts import PlaneParts, caller_of, check_model, context_of
@@ -29,10 +30,10 @@ class MessageCall:
         self.is_stream = is_stream
 
     def reply(self, response: ChatResponse, facts: AnswerFacts) -> bytes:
-        return message(response, facts)
+        return message(with_carried(response), facts)
 
-    def encoder(self, facts: AnswerFacts) -> EventEncoder:
-        return EventEncoder(facts)
+    def encoder(self, facts: AnswerFacts) -> CarryingEncoder:
+        return CarryingEncoder(EventEncoder(facts))
 
 
 async def count_tokens(request: ClientRequest, parts: PlaneParts) -> None:

@@ -30,6 +30,7 @@ from platform_api.llm.body_reading import (
     decoded,
     refuse_unprintable,
 )
+from platform_api.llm.carried_signatures import restored
 from platform_api.llm.client_dialect import InvalidRequestError
 
 
@@ -252,9 +253,8 @@ def _messages(turn: _Turn, number: int) -> list[Message]:
         marked.append(block)
     if parts or calls or thoughts:
         ttl = _ttl(*marked)
-        found.append(
-            Message(turn.role, tuple(parts), tool_calls=tuple(calls), reasoning=tuple(thoughts), cache_ttl=ttl)
-        )
+        made = Message(turn.role, tuple(parts), tool_calls=tuple(calls), reasoning=tuple(thoughts), cache_ttl=ttl)
+        found.append(restored(made))
     return found
 
 

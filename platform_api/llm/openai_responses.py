@@ -4,6 +4,7 @@ import msgspec
 
 from bridge.chat import ChatRequest, ChatResponse
 from platform_api.errors import Problem
+from platform_api.llm.carried_signatures import CarryingEncoder, with_carried
 from platform_api.llm.client_dialect import AnswerFacts
 from platform_api.llm.openai_errors import OpenAIErrors, code_of, error_object
 from platform_api.llm.openai_responses_reply import response_body
@@ -39,7 +40,7 @@ class ResponseCall:
         return bool(self._asked.stream)
 
     def reply(self, response: ChatResponse, facts: AnswerFacts) -> bytes:
-        return response_body(response, facts, self._asked)
+        return response_body(with_carried(response), facts, self._asked)
 
-    def encoder(self, facts: AnswerFacts) -> ResponseEncoder:
-        return ResponseEncoder(facts, self._asked)
+    def encoder(self, facts: AnswerFacts) -> CarryingEncoder:
+        return CarryingEncoder(ResponseEncoder(facts, self._asked))

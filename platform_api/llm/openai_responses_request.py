@@ -31,6 +31,7 @@ from platform_api.llm.body_reading import (
     refuse_deep,
     refuse_unprintable,
 )
+from platform_api.llm.carried_signatures import restored
 from platform_api.llm.client_dialect import InvalidRequestError
 
 JsonDict = dict[str, object]
@@ -196,7 +197,7 @@ def _messages(given: str | list[_Item]) -> tuple[Message, ...]:
             )
         else:
             found.append(made)
-    return tuple(found)
+    return tuple(restored(message) for message in found)
 
 
 def _message(item: _Item, place: str) -> Message:
