@@ -10,6 +10,7 @@ import logging
 import os
 import socket
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -47,11 +48,14 @@ REJECTED = "rejected"
 class UsageDrain:
     """Stores what the process's journal holds. A CallSink: hand it to the bridge in place of the journal."""
 
-    def __init__(self, database: Database, journal: Journal, root: Path, clock: Clock) -> None:
+    def __init__(
+        self, database: Database, journal: Journal, root: Path, clock: Clock, *, look_around_s: float = LOOK_AROUND_S
+    ) -> None:
         self._sessions = database.system()
         self._journal = journal
         self._root = root
         self._clock = clock
+        self._look_around_s = look_around_s
         self._offsets: dict[Path, int] = {}
         self._open: dict[Path, OpenCalls] = {}
         """By journal."""
@@ -161,7 +165,7 @@ class UsageDrain:
 
     async def _look_around_for_ever(self) -> None:
         while True:
-            await asyncio.sleep(LOOK_AROUND_S)
+            await asyncio.sleep(self._look_around_s)
             try:
                 await self.drain_dead()
             except Exception:  # the database is away; next time
@@ -221,7 +225,8 @@ class UsageDrain:
         for path in segments(folder):
             self._forget(path)
         (folder / "lock").unlink(missing_ok=True)
-        folder.rmdir()
+        with suppress(OSError):  # somebody looks for dead writers this instant: they find it empty, and remove it
+            folder.rmdir()
 
     def _forget(self, path: Path) -> None:
         path.unlink()

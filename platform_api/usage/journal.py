@@ -48,11 +48,21 @@ class JournalLock:
         self._fd: int | None = None
 
     def take(self) -> bool:
-        """True when nobody else holds it; then it is ours until `release`."""
-        fd = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        """True when nobody else holds it; then it is ours until `release`.
+
+        Raises FileNotFoundError when the folder was removed meanwhile.
+        """
+        place = self._folder / "lock"
+        fd = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            is_there = os.fstat(fd).st_ino == place.stat().st_ino
+        except (BlockingIOError, FileNotFoundError) as error:
+            os.close(fd)
+            if isinstance(error, FileNotFoundError):
+                raise
+            return False
+        if not is_there:  # whoever held it has removed it, and somebody made another
             os.close(fd)
             return False
         self._fd = fd
@@ -72,9 +82,7 @@ def _claimed(folder: Path) -> JournalLock:
         lock = JournalLock(folder)
         with suppress(FileNotFoundError):
             if lock.take():
-                if (folder / "lock").exists():
-                    return lock
-                lock.release()
+                return lock
         time.sleep(0.01)
     raise JournalError(f"the journal {folder} belongs to another process")
 
@@ -244,6 +252,8 @@ def dead_writers(root: Path) -> Iterator[tuple[str, JournalLock]]:
     if not root.is_dir():
         return
     for folder in sorted(path for path in root.iterdir() if path.is_dir()):
-        lock = JournalLock(folder)
-        if lock.take():
+        lock, is_ours = JournalLock(folder), False
+        with suppress(FileNotFoundError):  # somebody else has drained and removed it
+            is_ours = lock.take()
+        if is_ours:
             yield folder.name, lock

@@ -37,7 +37,7 @@ class UsageReport(Figures):
 
 
 class AttemptItem(BaseModel):
-    """One try of a call at one deployment."""
+    """One try of a call at one deployment. With `corrects`: what its estimate was wrong by, once its end was known."""
 
     attempt_id: str
     deployment: str
@@ -55,6 +55,7 @@ class AttemptItem(BaseModel):
     started_at: datetime
     duration_ms: float
     ttft_ms: float | None
+    corrects: str | None = None
 
 
 class CallDetail(BaseModel):

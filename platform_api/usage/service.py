@@ -102,4 +102,5 @@ def _attempt(row: LedgerRow) -> AttemptItem:
         started_at=row.at,
         duration_ms=row.duration_ms,
         ttft_ms=row.ttft_ms,
+        corrects=None if row.corrects is None else str(row.corrects),
     )
