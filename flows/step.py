@@ -8,11 +8,11 @@ CancelledError and StaleOwnerError leave it.
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from typing import Any
 
 from bridge.call_record import CallContext, CallRecord
 from bridge.errors import BridgeError
-from bridge.json_types import JsonObject, JsonValue
+from bridge.json_types import JsonValue
 from flows.budgets import cheaper
 from flows.control import StepExpressions
 from flows.inputs import to_schema
@@ -22,7 +22,9 @@ from flows.recording import given_of, recording_of
 from flows.recordings import Given, Recording
 from flows.retrying import LONGEST_PAUSE_S, is_covered, is_wanted, pause_s
 from flows.runs import StepRun
+from flows.secret_reads import ROOT as SECRETS_ROOT
 from flows.step_errors import Failure, failure_of
+from flows.step_secrets import secrets_of
 from flows.step_source import Recalculation
 from flows.trace_place import traceparent_of
 from flows.waiting import kept_while_waiting
@@ -30,6 +32,7 @@ from flows.walk import Frame, Walk
 from nodes.context import ModelCaller, ModelExchange, NodeContext, StepFacts
 from nodes.errors import InvalidInputError
 from nodes.node import Node
+from nodes.secret_masks import Masks
 from nodes.waiting import StepWaits
 
 
@@ -75,6 +78,7 @@ async def run_step(walk: Walk, step: PlanStep, frame: Frame) -> StepRun:
     started_at = walk.waiting_since(frame.path, step) or clock.now()
     tally = Tally()
     roots = frame.roots()
+    hidden: tuple[str, ...] = ()
     is_cached = False
     given: Given | None = None
     deadline = asyncio.timeout(step.deadline_s)
@@ -84,7 +88,10 @@ async def run_step(walk: Walk, step: PlanStep, frame: Frame) -> StepRun:
             known = walk.services.source.answer(step, frame.path, given) if walk.services.source and given else None
             if isinstance(known, StepRun):
                 return known
-            node = _node(walk, step, roots)
+            secrets = await secrets_of(walk, step)
+            hidden = tuple(secrets.values())
+            node = _node(walk, step, roots, secrets)
+            hidden += node.secret_texts() if hidden else ()
             step = _recalculated(step, known, tally)
             key = cache_key(walk, step, node, roots)
             found = await walk.services.cache.get(key) if key and walk.services.cache else None
@@ -101,6 +108,7 @@ async def run_step(walk: Walk, step: PlanStep, frame: Frame) -> StepRun:
     except Exception as error:  # noqa: BLE001  # rendering failed: the step's boundary
         tally.attempts = 1
         ended = Attempt(failure=failure_of(error, frame.path))
+    ended = _without(hidden, ended)
     failure = ended.failure
     return StepRun(
         path=frame.path,
@@ -133,7 +141,16 @@ def has_expressions(value: JsonValue) -> bool:
     return False
 
 
-def _node(walk: Walk, step: PlanStep, roots: Mapping[str, JsonValue]) -> Node[Any]:
+def _without(hidden: tuple[str, ...], ended: Attempt) -> Attempt:
+    """The end of the step as it may be kept: no secret stands in it."""
+    if not hidden:
+        return ended
+    masks, failure = Masks(hidden), ended.failure
+    told = replace(failure, message=masks.text(failure.message)) if failure is not None else None
+    return replace(ended, output=masks.value(ended.output), failure=told)
+
+
+def _node(walk: Walk, step: PlanStep, roots: Mapping[str, JsonValue], secrets: Mapping[str, str]) -> Node[Any]:
     """The validated node; made once per walk where nothing in `with` depends on the run."""
     fixed = walk.fixed_nodes.get(id(step))
     if fixed is not None:
@@ -147,7 +164,11 @@ def _node(walk: Walk, step: PlanStep, roots: Mapping[str, JsonValue]) -> Node[An
         node = cls.model_validate({**early, **late})
         walk.fixed_nodes[id(step)] = node
         return node
-    rendered = cast("JsonObject", walk.services.expressions.render(early, roots, step.places))
+    open_roots = {**roots, SECRETS_ROOT: secrets} if secrets else roots
+    rendered = {
+        name: walk.services.expressions.render(value, open_roots if name in cls.secret_fields else roots, step.places)
+        for name, value in early.items()
+    }
     return cls.model_validate({**rendered, **late})
 
 

@@ -14,6 +14,9 @@ from flows.expressions_schemas import Miss, follow, is_nullable, kinds_of
 from flows.expressions_types import TypedResult
 from flows.expressions_uses import BASE_ROOTS, CONCURRENCY_KEY, Use
 from flows.node_schemas import config_schema, schema_at
+from flows.secret_reads import NAME as SECRET_NAME
+from flows.secret_reads import PLACES as SECRET_PLACES
+from flows.secret_reads import ROOT_SCHEMA as SECRETS_SCHEMA
 from flows.suggestions import did_you_mean
 
 _SPECIAL = {
@@ -76,6 +79,8 @@ class ExpressionChecker:
             return extra
         if step.foreach is not None and step.kind != "foreach" and use.is_per_item:
             extra = {step.foreach.name: self._tree.item_schema(step), "index": {"type": "integer"}}
+        if step.node_class is not None and use.path and use.path[0] in step.node_class.secret_fields:
+            extra["secrets"] = SECRETS_SCHEMA
         for name in use.extra_names:
             extra[name] = {}
             if name == "index":
@@ -98,9 +103,7 @@ class ExpressionChecker:
     def _check_read(self, use: Use, read: Read, roots: Mapping[str, JsonObject]) -> int | None:
         """Report a root or field that does not exist; the place of the problem, None when there is none."""
         if read.root == "secrets":
-            message = "`secrets` is part of the language, but this release cannot execute it yet"
-            self._problems.error(use.place(read.offset), "not_supported_yet", message)
-            return read.offset
+            return self._check_secret(use, read)
         if use.where == CONCURRENCY_KEY and read.root not in KEY_ROOTS:
             message = f"`{read.root}` cannot be read here: the key is evaluated before the run begins"
             self._problems.error(use.place(read.offset), "not_allowed_here", message, "read `inputs` or `tenant`")
@@ -120,6 +123,22 @@ class ExpressionChecker:
             place = use.place(read.field_offsets[found.index])
             self._problems.error(place, "unknown_field", found.message, hint)
         return read.field_offsets[found.index]
+
+    def _check_secret(self, use: Use, read: Read) -> int | None:
+        """`secrets.NAME` stands alone, in a field that may hold a secret; what is made of it stays in there."""
+        cls = use.step.node_class if use.step is not None else None
+        field = use.path[0] if use.path else ""
+        if cls is None or field not in cls.secret_fields:
+            allowed = f"in {', '.join(sorted(cls.secret_fields))} of this step" if cls and cls.secret_fields else None
+            hint = f"secrets may be read {allowed}" if allowed else SECRET_PLACES
+            message = f"a secret must not reach `{use.where}`"
+            self._problems.error(use.place(read.offset), "secret_not_allowed", message, hint)
+            return read.offset
+        if len(read.fields) != 1 or read.is_indexed or not SECRET_NAME.fullmatch(read.fields[0]):
+            message = "a secret is read as `secrets.NAME`, in capitals"
+            self._problems.error(use.place(read.offset), "secret_name", message)
+            return read.offset
+        return None
 
     def _typed(
         self, use: Use, scope: BlockScope, extra: Mapping[str, JsonObject], roots: Mapping[str, JsonObject]

@@ -110,6 +110,10 @@ class HttpNode(Node[HttpOutput]):
             raise ValueError("give either json or body")
         return self
 
+    def secret_texts(self) -> tuple[str, ...]:
+        """The encoded user name and password."""
+        return (self.auth.header().removeprefix("Basic "),) if self.auth is not None and self.auth.basic else ()
+
     async def run(self, context: NodeContext) -> HttpOutput:
         """One request with its redirects, within the operator's limits of time and size. Raises NodeError."""
         rules = context.http

@@ -88,6 +88,10 @@ class Node(BaseModel, Generic[OutputT]):
         """Do the work. Raises NodeError or a BridgeError; anything else is reported as `internal`."""
         raise NotImplementedError
 
+    def secret_texts(self) -> tuple[str, ...]:
+        """What this block makes of secrets beyond their values: hidden in what the step gives back, too."""
+        return ()
+
     @classmethod
     def config_schema(cls) -> JsonObject:
         """JSON Schema of the `with:` block, without references."""

@@ -1,6 +1,24 @@
 """What nodes may use beyond the engine, as the operator configured it: nothing of it is there unless it is named."""
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
+
+
+class Secrets(Protocol):
+    """Values that flows read as `secrets.NAME`; implemented over the settings and over the platform's database."""
+
+    async def of(self, org_id: str, names: Collection[str]) -> Mapping[str, str]:
+        """Those of the organisation's secrets that there are, by name."""
+        ...
+
+
+class NoSecrets:
+    """Where there are none."""
+
+    async def of(self, org_id: str, names: Collection[str]) -> Mapping[str, str]:
+        del org_id, names
+        return {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,3 +47,4 @@ class Outside:
     """Everything of that kind in one process."""
 
     python: PythonRules = field(default_factory=PythonRules)
+    secrets: Secrets = field(default_factory=NoSecrets)

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from nodes.outside import Outside, PythonRules
+from nodes.outside import Outside, PythonRules, Secrets
 from platform_api.settings import Settings
 
 
-def outside_of(settings: Settings) -> Outside:
+def outside_of(settings: Settings, secrets: Secrets) -> Outside:
     """The operator's sections as nodes take them. Relative folders are those beside the configuration file."""
-    return Outside(python=_python(settings))
+    return Outside(python=_python(settings), secrets=secrets)
 
 
 def _python(settings: Settings) -> PythonRules:

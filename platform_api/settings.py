@@ -10,9 +10,9 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, StringMark, YAMLError
 
@@ -22,6 +22,9 @@ from bridge.config_problems import nearest, problems_of
 from platform_api.database.addresses import sqlite_url
 
 Registration = Literal["open", "invite", "closed"]
+SECRET_NAME = r"[A-Z][A-Z0-9_]{0,62}"  # noqa: S105  # what names look like
+SecretName = Annotated[str, StringConstraints(pattern=f"^{SECRET_NAME}$")]
+_SECRET_PREFIX = "MODELBRIDGE_SECRET_"  # noqa: S105  # the beginning of a name
 ENV_REFERENCE = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -75,7 +78,8 @@ class JournalSection(Section):
     """How far a call's usage has come before the call goes on. A kill loses none of it in any mode."""
 
     fsync: Literal["always", "interval", "never"] = Field(
-        default="interval", description="When it is on the disk itself: at once, within 200 ms, or when the system says."
+        default="interval",
+        description="When it is on the disk itself: at once, within 200 ms, or when the system says.",
     )
 
 
@@ -93,7 +97,8 @@ class JournalSection(Section):
     """How far a call's usage has come before the call goes on. A kill loses none of it in any mode."""
 
     fsync: Literal["always", "interval", "never"] = Field(
-        default="interval", description="When it is on the disk itself: at once, within 200 ms, or when the system says."
+        default="interval",
+        description="When it is on the disk itself: at once, within 200 ms, or when the system says.",
     )
 
 
@@ -107,6 +112,7 @@ class PlatformSections(Section):
     engine: EngineSection = Field(default_factory=EngineSection)
     journal: JournalSection = Field(default_factory=JournalSection)
     python: PythonSection = Field(default_factory=PythonSection)
+    secrets: dict[SecretName, SecretStr] = Field(default_factory=dict[str, SecretStr], repr=False)
     journal: JournalSection = Field(default_factory=JournalSection)
     telemetry: TelemetrySection = Field(default_factory=TelemetrySection)
 
@@ -126,6 +132,9 @@ class Settings(Section):
     stripe_secret_key: SecretStr | None = None
     stripe_webhook_secret: SecretStr | None = None
     smtp_url: SecretStr | None = None
+    secrets: dict[str, SecretStr] = Field(default_factory=dict[str, SecretStr], repr=False)
+    """For flows that the command line runs: MODELBRIDGE_SECRET_NAME, else the section `secrets`."""
+    gives_own_secrets: bool = Field(default=False, description="Set by the command line: its runs are the operator's.")
     api_url: str | None = Field(default=None, description="For the CLI: the platform to talk to.")
     api_key: SecretStr | None = Field(default=None, description="For the CLI.")
     otlp_endpoint: str | None = Field(default=None, pattern=r"^https?://[^\s]+$", repr=False)
@@ -155,6 +164,7 @@ class Settings(Section):
         values.setdefault("database_url", sqlite_url(home / "modelbridge.db"))
         values.setdefault("redis_url", _redis_url(env))
         values.setdefault("otlp_endpoint", _otlp_endpoint(env) or sections.telemetry.otlp_endpoint)
+        values["secrets"] = {**sections.secrets, **_own_secrets(env)}
         if sections.studio.port is not None:
             values.setdefault("studio_port", sections.studio.port)
         values |= {"home": home, "config_file": config_file, "bridge": bridge, "sections": sections}
@@ -229,6 +239,15 @@ def _otlp_endpoint(env: Mapping[str, str]) -> str | None:
     """By the names that OpenTelemetry gives it; the one of traces is more exact."""
     exact, general = env.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", ""), env.get("OTEL_EXPORTER_OTLP_ENDPOINT", "")
     return exact.strip() or general.strip() or None
+
+
+def _own_secrets(env: Mapping[str, str]) -> dict[str, str]:
+    """What MODELBRIDGE_SECRET_NAME variables hold, by name."""
+    return {
+        name.removeprefix(_SECRET_PREFIX): value
+        for name, value in env.items()
+        if re.fullmatch(_SECRET_PREFIX + SECRET_NAME, name) and value
+    }
 
 
 def _config_file(env: Mapping[str, str], folder: Path) -> Path | None:

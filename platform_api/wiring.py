@@ -50,6 +50,8 @@ from platform_api.operations.metrics import Metrics
 from platform_api.operations.telemetry import Telemetry
 from platform_api.organizations.service import ensure_local_organization
 from platform_api.outside import outside_of
+from platform_api.secrets import endpoints as secrets
+from platform_api.secrets.service import secrets_of
 from platform_api.settings import Settings
 from platform_api.usage import endpoints as usage
 from platform_api.usage.drain import UsageDrain
@@ -139,7 +141,8 @@ async def open_local_runtime(settings: Settings) -> AsyncGenerator[tuple[Runtime
     try:
         await upgrade_database(database)
         org_id = await ensure_local_organization(database, now=SystemClock().now())
-        async with open_runtime(settings, database, with_prefect=False) as runtime:
+        own = settings.model_copy(update={"gives_own_secrets": True})
+        async with open_runtime(own, database, with_prefect=False) as runtime:
             yield runtime, org_id
     finally:
         await database.aclose()
@@ -196,6 +199,7 @@ def build_application(
             approval_endpoints.router,
             schedule_endpoints.router,
             budgets.router,
+            secrets.router,
             usage.router,
             native_endpoints.router,
         ],
@@ -264,7 +268,7 @@ def _joined(
         load_plan=compiler.load_plan,
         clock=clock,
         http=HttpRules(allow_hosts=settings.http_allow_hosts),
-        outside=outside_of(settings),
+        outside=outside_of(settings, secrets_of(settings, database)),
         cache=MemoryOutcomeCache(clock),
         answers=SqlAnswers(database),
         observers=telemetry.observers(),

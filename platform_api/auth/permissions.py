@@ -13,11 +13,11 @@ _READ = (
 )  # fmt: skip
 _WORK = (
     "flow:write", "flow:publish", "flow:run", "run:cancel", "run:approve", "schedule:write", "llm:call",
-    "dataset:write", "evaluation:write", "key:write",
+    "dataset:write", "evaluation:write", "key:write", "secret:read",
 )  # fmt: skip
 _ADMINISTER = (
     "budget:write", "routing:write", "connection:read", "connection:write", "member:write", "org:write",
-    "monitoring:write", "audit:read", "billing:read",
+    "monitoring:write", "audit:read", "billing:read", "secret:write",
 )  # fmt: skip
 _OWN = ("billing:write", "org:delete", "member:make_owner")
 
@@ -31,7 +31,16 @@ PERMISSIONS: frozenset[str] = ROLES[OWNER]
 """Every permission there is."""
 
 NOT_FOR_KEYS: frozenset[str] = frozenset(
-    {"key:write", "member:write", "member:make_owner", "org:write", "org:delete", "billing:write", "connection:write"}
+    {
+        "key:write",
+        "member:write",
+        "member:make_owner",
+        "org:write",
+        "org:delete",
+        "billing:write",
+        "connection:write",
+        "secret:write",
+    }
 )
 """What only a signed-in person may do: a leaked key must not be able to make itself at home."""
 

@@ -29,6 +29,9 @@ org:write     PATCH   /api/organizations/current
 member:read   GET     /api/organizations/current/members
 member:write  PATCH   /api/organizations/current/members/{user_id}
 member:write  DELETE  /api/organizations/current/members/{user_id}
+secret:read   GET     /api/secrets
+secret:write  PUT     /api/secrets/{name}
+secret:write  DELETE  /api/secrets/{name}
 flow:read     GET     /api/flows
 flow:read     GET     /api/flows/{flow}
 flow:read     GET     /api/flows/{flow}/versions

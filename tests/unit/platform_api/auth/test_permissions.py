@@ -13,11 +13,11 @@ from platform_api.auth.permissions import (
 OWNER_ONLY = {"billing:write", "org:delete", "member:make_owner"}
 ADMIN_UP = {
     "budget:write", "routing:write", "connection:read", "connection:write", "member:write", "org:write",
-    "monitoring:write", "audit:read", "billing:read",
+    "monitoring:write", "audit:read", "billing:read", "secret:write",
 }  # fmt: skip
 MEMBER_UP = {
     "flow:write", "flow:publish", "flow:run", "run:cancel", "run:approve", "schedule:write", "llm:call",
-    "dataset:write", "evaluation:write", "key:write",
+    "dataset:write", "evaluation:write", "key:write", "secret:read",
 }  # fmt: skip
 
 
