@@ -99,6 +99,7 @@ class Runtime:
     new_id: NewId
     flows: FlowServices
     prefect: PrefectLane | None
+    telemetry: Telemetry
 
 
 @asynccontextmanager
@@ -314,6 +315,7 @@ def _joined(
         new_id=new_id,
         flows=flows,
         prefect=prefect if is_durable else None,
+        telemetry=telemetry,
     )
 
 
