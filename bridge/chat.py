@@ -242,3 +242,17 @@ class StreamChunk:
     def has_content(self) -> bool:
         """Does it carry something a caller would see?"""
         return bool(self.text or self.reasoning or self.refusal or self.tool_calls)
+
+    @property
+    def is_text_only(self) -> bool:
+        """Is it a piece of text and nothing else, as nearly all chunks are?"""
+        return bool(self.text) and not (
+            self.reasoning
+            or self.tool_calls
+            or self.finish_reason
+            or self.usage
+            or self.refusal
+            or self.reasoning_parts
+            or self.logprobs
+            or self.provider_cost_usd is not None
+        )

@@ -5,6 +5,7 @@ Source: WHATWG HTML, "Server-sent events"; newline-delimited JSON is read as one
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from bridge.chat import ChatResponse, FinishReason, ReasoningPart, StreamChunk, ToolCall, ToolCallDelta, Usage
 from bridge.json_types import JsonObject, JsonValue
@@ -17,8 +18,7 @@ class EventTooLargeError(ValueError):
     """One event of a stream is larger than `MAX_EVENT_BYTES`."""
 
 
-@dataclass(frozen=True, slots=True)
-class ServerSentEvent:
+class ServerSentEvent(NamedTuple):
     """One event. `name` is the value of `event:`, empty for the default."""
 
     data: str
@@ -56,6 +56,10 @@ class EventDecoder:
             raise EventTooLargeError(f"an event of more than {self._max_event_bytes} bytes")
         events: list[ServerSentEvent] = []
         for line in lines:
+            if line.startswith(b"data: "):  # as nearly all do
+                self._data.append(line[6:])
+                self._data_bytes += len(line)
+                continue
             event = self._read(line)
             if event is not None:
                 events.append(event)
@@ -68,9 +72,9 @@ class EventDecoder:
             last = self._read(self._rest.rstrip(b"\r"))
             self._rest = b""
             if last is not None:
-                events.append(replace(last, is_complete=False))
+                events.append(last._replace(is_complete=False))
         if self._data:
-            events.append(replace(self._take(), is_complete=False))
+            events.append(self._take()._replace(is_complete=False))
         return events
 
     def _read(self, line: bytes) -> ServerSentEvent | None:
@@ -89,8 +93,7 @@ class EventDecoder:
 
     def _take(self) -> ServerSentEvent:
         event = ServerSentEvent(b"\n".join(self._data).decode("utf-8", "replace"), self._name)
-        self._data, self._data_bytes = [], 0
-        self._forget_name()
+        self._data, self._data_bytes, self._name = [], 0, ""
         return event
 
     def _forget_name(self) -> None:
@@ -163,14 +166,19 @@ class ChunkFold:
 
     def add(self, chunk: StreamChunk) -> None:
         """Take one chunk in."""
-        choice = self._choices.setdefault(chunk.choice, _Choice())
-        for pieces, piece in (
-            (choice.text, chunk.text),
-            (choice.reasoning, chunk.reasoning),
-            (choice.refusal, chunk.refusal),
-        ):
-            if piece:
-                pieces.append(piece)
+        choice = self._choices.get(chunk.choice)
+        if choice is None:
+            choice = self._choices[chunk.choice] = _Choice()
+        if chunk.text:
+            choice.text.append(chunk.text)
+        if chunk.model:
+            self._model = chunk.model
+        if chunk.is_text_only:
+            return
+        if chunk.reasoning:
+            choice.reasoning.append(chunk.reasoning)
+        if chunk.refusal:
+            choice.refusal.append(chunk.refusal)
         choice.reasoning_parts.extend(chunk.reasoning_parts)
         if chunk.logprobs:
             choice.logprobs.append(chunk.logprobs)
@@ -178,7 +186,6 @@ class ChunkFold:
             choice.calls[delta.index] = _extended(choice.calls.get(delta.index), delta)
         choice.finish_reason = chunk.finish_reason or choice.finish_reason
         self._usage = chunk.usage or self._usage
-        self._model = chunk.model or self._model
         if chunk.provider_cost_usd is not None:
             self._provider_cost_usd = chunk.provider_cost_usd
 

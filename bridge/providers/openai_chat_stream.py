@@ -10,6 +10,7 @@ from bridge.errors import MalformedReplyError
 from bridge.providers.openai_chat_reply import (
     WireChoice,
     WireCompletion,
+    WireMessage,
     WireToolCall,
     arguments_of,
     calls_of,
@@ -23,6 +24,7 @@ from bridge.streaming import ServerSentEvent
 
 DONE = "[DONE]"
 _DECODER = msgspec.json.Decoder(WireCompletion)
+_NOTHING = WireMessage()
 
 
 class OpenAiEventReader:
@@ -49,7 +51,8 @@ class OpenAiEventReader:
             raise in_band_error(completion.error, self._target)
         if event.name == "error":
             raise in_band_error(msgspec.json.decode(event.data), self._target)
-        usage, cost_usd = usage_of(completion.counted)
+        counted = completion.counted
+        usage, cost_usd = usage_of(counted) if counted else (None, None)
         chunks = [self._chunk(choice, completion) for choice in completion.choices or ()]
         if usage is not None or cost_usd is not None:
             chunks.append(StreamChunk(usage=usage, provider_cost_usd=cost_usd, model=completion.model or ""))
@@ -63,21 +66,21 @@ class OpenAiEventReader:
         ) from problem
 
     def _chunk(self, choice: WireChoice, completion: WireCompletion) -> StreamChunk:
-        open_calls = self._calls.setdefault(choice.index, _OpenCalls())
-        model = completion.model or ""
-        message = choice.delta or choice.message
-        if message is None:
-            reason = finish_reason_of(choice.finish_reason, self._target, has_calls=open_calls.has_any)
-            return StreamChunk(finish_reason=reason, model=model, choice=choice.index)
+        message = choice.delta or choice.message or _NOTHING
         text, thought = content_of(message)
-        deltas = tuple(open_calls.delta(call, completion.id or "") for call in calls_of(message))
+        open_calls, deltas = self._calls.get(choice.index), ()
+        if message.tool_calls or message.function_call:
+            if open_calls is None:
+                open_calls = self._calls[choice.index] = _OpenCalls()
+            deltas = tuple(open_calls.delta(call, completion.id or "") for call in calls_of(message))
+        reason = choice.finish_reason
         return StreamChunk(
             text=text,
             reasoning=thought,
             refusal=message.refusal or "",
             tool_calls=deltas,
-            finish_reason=finish_reason_of(choice.finish_reason, self._target, has_calls=open_calls.has_any),
-            model=model,
+            finish_reason=finish_reason_of(reason, self._target, has_calls=open_calls is not None) if reason else None,
+            model=completion.model or "",
             choice=choice.index,
             logprobs=choice.logprobs,  # pyright: ignore[reportArgumentType]  # decoded JSON is a JsonObject
         )
@@ -89,10 +92,6 @@ class _OpenCalls:
     def __init__(self) -> None:
         self._ids: list[str] = []
         self._slot_of_index: dict[int, int] = {}
-
-    @property
-    def has_any(self) -> bool:
-        return bool(self._ids)
 
     def delta(self, call: WireToolCall, reply_id: str) -> ToolCallDelta:
         """The piece with our index; id and name only with a call's first piece."""

@@ -60,6 +60,8 @@ class EventEncoder:
         self._next = 0
         self._kind: str | None = None
         """Of the block that is open, unless it is a tool call's."""
+        self._before_text = b""
+        """What stands before the text in an event that adds nothing else to the open block."""
         self._calls: dict[int, int] = {}
         """Tool call -> its block, open until the end."""
         self._encode = msgspec.json.Encoder().encode
@@ -68,6 +70,8 @@ class EventEncoder:
         """The events for one chunk."""
         if chunk.choice != 0:
             return b""
+        if self._kind == "text" and chunk.is_text_only:
+            return self._before_text + self._encode(chunk.text) + b"}}\n\n"
         events = self._begin()
         if chunk.reasoning:
             events += self._add("thinking", {"type": "thinking_delta", "thinking": chunk.reasoning})
@@ -103,6 +107,8 @@ class EventEncoder:
             empty: JsonDict = {"thinking": "", "signature": ""} if kind == "thinking" else {"text": ""}
             events.append(self._open({"type": kind, **empty}))
             self._kind = kind
+            event = self._event("content_block_delta", {"index": self._next - 1, "delta": {"type": "text_delta"}})
+            self._before_text = event.removesuffix(b"}}\n\n") + b',"text":'
         events.append(self._event("content_block_delta", {"index": self._next - 1, "delta": delta}))
         return events
 

@@ -52,22 +52,24 @@ class ChunkEncoder:
             "model": facts.model,
         }
         self._wants_usage = wants_usage
-        self._opened: set[int] = set()
+        self._opened: dict[int, tuple[bytes, bytes]] = {}
+        """What stands before and after the text of a choice in an event of nothing else."""
         self._usage: Usage | None = None
         self._encode = msgspec.json.Encoder().encode
 
     def chunk(self, chunk: StreamChunk) -> bytes:
         """The events for one chunk; empty when it holds nothing a client reads now."""
+        around = self._opened.get(chunk.choice)
+        if around is not None and chunk.is_text_only:
+            return around[0] + self._encode(chunk.text) + around[1]
         if chunk.usage is not None:
             self._usage = chunk.usage
         delta = _delta(chunk)
-        if chunk.choice not in self._opened:
-            if not delta and chunk.finish_reason is None:
-                return b""
-            self._opened.add(chunk.choice)
-            delta = {"role": "assistant", "content": "", **delta}
         if not delta and chunk.finish_reason is None:
             return b""
+        if around is None:
+            self._opened[chunk.choice] = self._around_text(chunk.choice)
+            delta = {"role": "assistant", "content": "", **delta}
         finish = None if chunk.finish_reason is None else _FINISH[chunk.finish_reason]
         choice: JsonDict = {
             "index": chunk.choice,
@@ -76,6 +78,12 @@ class ChunkEncoder:
             "finish_reason": finish,
         }
         return self._event([choice], usage=None)
+
+    def _around_text(self, choice: int) -> tuple[bytes, bytes]:
+        delta = {"content": "\0"}
+        event = self._event([{"index": choice, "delta": delta, "logprobs": None, "finish_reason": None}], usage=None)
+        before, _, after = event.partition(rb'"\u0000"')
+        return before, after
 
     def end(self, result: ChatResult) -> bytes:
         """The last events: usage and what it cost where asked for, and the end mark."""
