@@ -2,7 +2,7 @@
 
 NODE_TYPES = frozenset(
     {
-        "retrieve", "ingest", "sql", "agent", "mcp",
+        "retrieve", "ingest", "agent", "mcp",
         "notify", "storage",
     }
 )  # fmt: skip

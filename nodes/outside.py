@@ -4,6 +4,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from bridge.json_types import JsonObject, JsonValue
+from nodes.errors import NodeError
+
 
 class Secrets(Protocol):
     """Values that flows read as `secrets.NAME`; implemented over the settings and over the platform's database."""
@@ -43,8 +46,44 @@ class PythonRules:
 
 
 @dataclass(frozen=True, slots=True)
+class SqlQuery:
+    """One statement for one database. `connection` is a name of the operator's, or an address."""
+
+    connection: str = field(repr=False)
+    text: str
+    params: Mapping[str, JsonValue]
+    max_rows: int
+    may_write: bool
+    timeout_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class SqlRows:
+    """What a statement gave: rows as JSON, and how many, or how many it changed."""
+
+    rows: list[JsonObject]
+    count: int
+
+
+class Databases(Protocol):
+    """Runs statements; implemented over database drivers by the platform."""
+
+    async def run(self, query: SqlQuery) -> SqlRows:
+        """Raises NodeError."""
+        ...
+
+
+class NoDatabases:
+    """Where none can be reached."""
+
+    async def run(self, query: SqlQuery) -> SqlRows:
+        raise NodeError("sql: this process reaches no databases", error_class="invalid_request")
+
+
+@dataclass(frozen=True, slots=True)
 class Outside:
     """Everything of that kind in one process."""
 
     python: PythonRules = field(default_factory=PythonRules)
     secrets: Secrets = field(default_factory=NoSecrets)
+    databases: Databases = field(default_factory=NoDatabases)

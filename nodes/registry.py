@@ -25,6 +25,7 @@ BUILT_IN = (
     "nodes.llm",
     "nodes.loop",
     "nodes.python",
+    "nodes.sql",
     "nodes.switch",
     "nodes.template",
     "nodes.transform",

@@ -20,6 +20,7 @@ from bridge.catalog.known_providers import MOCK, default_providers
 from bridge.config import BridgeConfig
 from bridge.config_problems import nearest, problems_of
 from platform_api.database.addresses import sqlite_url
+from platform_api.outside_sections import DatabaseEntry, EntryName
 
 Registration = Literal["open", "invite", "closed"]
 SECRET_NAME = r"[A-Z][A-Z0-9_]{0,62}"  # noqa: S105  # what names look like
@@ -113,6 +114,7 @@ class PlatformSections(Section):
     journal: JournalSection = Field(default_factory=JournalSection)
     python: PythonSection = Field(default_factory=PythonSection)
     secrets: dict[SecretName, SecretStr] = Field(default_factory=dict[str, SecretStr], repr=False)
+    databases: dict[EntryName, DatabaseEntry] = Field(default_factory=dict[str, DatabaseEntry])
     journal: JournalSection = Field(default_factory=JournalSection)
     telemetry: TelemetrySection = Field(default_factory=TelemetrySection)
 

@@ -19,15 +19,15 @@ from flows.unsupported import NODE_TYPES
 from flows.validate import check
 from nodes.context import HttpRules
 from nodes.node import node_types
-from nodes.outside import Outside, PythonRules
+from nodes.outside import Outside
 from tests.support.conformance import CaseAnswers, EveryModel
 from tests.support.engine import START, Engine
 from tests.support.http_server import http_server
+from tests.support.outside import outside_world
 
 pytestmark = pytest.mark.peer
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "nodes"
-OUTSIDE = Outside(python=PythonRules(allow_source=True, functions=frozenset({"statistics:fmean"})))
 LOCAL: JsonObject = {"providers": {"local": {"options": {"threads": 1, "slots": 1}}}}
 OUTPUTS: JsonObject = {
     "approve": {"sent": "Dear customer, we are sorry."},
@@ -40,13 +40,19 @@ OUTPUTS: JsonObject = {
     "loop": {"n": 32, "passes": 5},
     "noop": {},
     "python": {"total": 42.5},
+    "sql": {"names": ["Ada", "Grace"], "count": 2},
     "switch": {"done": "a person decides"},
     "template": {"text": "- bread\n- salt\n"},
     "transform": {"ids": ["c", "a"]},
     "wait": {"text": "now"},
 }
 """What they answer. Those that ask a model are judged by their fields."""
-FIELDS = {"classify": {"label", "confidence"}, "compare": {"answer", "agreement", "asked"}, "extract": {"number", "missing"}, "llm": {"reply", "urgent"}}
+FIELDS = {
+    "classify": {"label", "confidence"},
+    "compare": {"answer", "agreement", "asked"},
+    "extract": {"number", "missing"},
+    "llm": {"reply", "urgent"},
+}
 
 
 @cache
@@ -70,14 +76,14 @@ async def bridge() -> AsyncIterator[Bridge]:
     await made.aclose()
 
 
-async def run_example(name: str, bridge: Bridge, inputs: JsonObject) -> Run:
+async def run_example(name: str, bridge: Bridge, inputs: JsonObject, outside: Outside) -> Run:
     """The example's end; people approve, and time passes."""
     plan, clock = plan_of(name), FrozenClock(START)
     engine = Engine(clock=clock, plans={"./template.yaml": plan_of("template")})
     answers = CaseAnswers(clock, {"r1": {"review": [{"by": "ann", "decision": "approve"}]}})
     rules = HttpRules(allow_hosts=frozenset({"127.0.0.1"}))
     engine.services = replace(
-        engine.services, models=bridge, node_types=node_types(), answers=answers, http=rules, outside=OUTSIDE
+        engine.services, models=bridge, node_types=node_types(), answers=answers, http=rules, outside=outside
     )  # fmt: skip
     engine.lane = type(engine.lane)(engine.services)
     run = await engine.start(plan, check_inputs(plan.inputs_schema, inputs))
@@ -97,9 +103,9 @@ def test_every_node_that_can_run_has_an_example_that_uses_it() -> None:
 
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("name", sorted(path.stem for path in EXAMPLES.glob("*.yaml")))
-async def test_the_example_runs(name: str, bridge: Bridge) -> None:
-    async with http_server(lambda _: (404, {}, b"not here")) as server:
-        run = await run_example(name, bridge, {"url": server.url("/page")} if name == "http" else {})
+async def test_the_example_runs(name: str, bridge: Bridge, tmp_path: Path) -> None:
+    async with http_server(lambda _: (404, {}, b"not here")) as server, outside_world(tmp_path) as outside:
+        run = await run_example(name, bridge, {"url": server.url("/page")} if name == "http" else {}, outside)
 
     assert run.status == ("failed" if name == "fail" else "succeeded")
     if name in FIELDS:

@@ -1,0 +1,30 @@
+"""What the examples of nodes reach beyond the engine: real, small, on this machine."""
+
+import sqlite3
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+
+from nodes.context import HttpRules
+from nodes.outside import Outside, PythonRules
+from platform_api.sql.connections import SqlConnections, named_database
+
+PEOPLE = (("Ada", "1815-12-10", "Bern"), ("Grace", "1906-12-09", "Bern"), ("Alan", "1912-06-23", "London"))
+
+
+@asynccontextmanager
+async def outside_world(folder: Path) -> AsyncGenerator[Outside]:
+    """Everything the examples name."""
+    people(folder / "people.db")
+    database = named_database("sqlite:///people.db", may_write=False, base=folder)
+    yield Outside(
+        python=PythonRules(allow_source=True, functions=frozenset({"statistics:fmean"})),
+        databases=SqlConnections({"people": database}, HttpRules()),
+    )
+
+
+def people(path: Path) -> None:
+    """A database of three people."""
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("CREATE TABLE people (name TEXT, born TEXT, city TEXT)")
+        database.executemany("INSERT INTO people VALUES (?, ?, ?)", PEOPLE)
