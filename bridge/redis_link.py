@@ -50,14 +50,14 @@ class RedisLink:
             maint_notifications_config=MaintNotificationsConfig(enabled=False),
         )
         self.redis = cast("Any", Redis).from_pool(pool)
-        self._purpose = purpose
+        self.purpose = purpose
         self._limit_s = answer_limit_s
         self._pause_s = pause_s
         self._monotonic = monotonic
         self._is_away = False
         self._ask_again_at_s = 0.0
-        self.on_fallback: Callable[[str], None] = _ignore
-        """Told the purpose of every call that went on without an answer."""
+        self.on_fallback: Callable[[], None] = _ignore
+        """Told of every call that went on without an answer."""
 
     @property
     def is_up(self) -> bool:
@@ -73,7 +73,7 @@ class RedisLink:
         if self._is_away:
             now_s = self._monotonic()
             if now_s < self._ask_again_at_s:
-                self.on_fallback(self._purpose)
+                self.on_fallback()
                 return otherwise
             self._ask_again_at_s = now_s + self._pause_s  # this call tries; the others go on without
         try:
@@ -81,13 +81,13 @@ class RedisLink:
                 answer = await ask()
         except (RedisError, OSError, TimeoutError) as error:
             if not self._is_away:
-                logger.warning("redis.away", extra={"purpose": self._purpose, "error": type(error).__name__})
+                logger.warning("redis.away", extra={"purpose": self.purpose, "error": type(error).__name__})
             self._is_away = True
             self._ask_again_at_s = self._monotonic() + self._pause_s
-            self.on_fallback(self._purpose)
+            self.on_fallback()
             return otherwise
         if self._is_away:
-            logger.warning("redis.back", extra={"purpose": self._purpose})
+            logger.warning("redis.back", extra={"purpose": self.purpose})
             self._is_away = False
         return answer
 
@@ -96,5 +96,5 @@ class RedisLink:
         await self.redis.aclose(close_connection_pool=True)
 
 
-def _ignore(_purpose: str) -> None:
+def _ignore() -> None:
     pass

@@ -27,8 +27,8 @@ class RedisStateStore:
     """State that processes share. `prefix` keeps it apart from other users of the same Redis."""
 
     def __init__(self, url: str, *, prefix: str = "modelbridge:", answer_limit_s: float = ANSWER_LIMIT_S) -> None:
-        self._link = RedisLink(url, "state", answer_limit_s=answer_limit_s)
-        self._redis, self._asked = self._link.redis, self._link.asked
+        self.link = RedisLink(url, "state", answer_limit_s=answer_limit_s)
+        self._redis, self._asked = self.link.redis, self.link.asked
         self._prefix = prefix
         self._incr = self._redis.register_script(INCR)
         self._compare_and_set = self._redis.register_script(COMPARE_AND_SET)
@@ -65,7 +65,7 @@ class RedisStateStore:
 
     async def aclose(self) -> None:
         """Close every connection."""
-        await self._link.aclose()
+        await self.link.aclose()
 
 
 def _ms(seconds: float | None) -> int | None:

@@ -32,6 +32,8 @@ class RelayedStream:
         self._result: ChatResult | None = None
         self._answer = ChatResponse(text="", finish_reason=None, usage=None)
         self._progress = StreamProgress(log.call_id, log.started_at)
+        self.record: CallRecord | None = None
+        """The call's record, whatever its end; None until then."""
 
     def __aiter__(self) -> AsyncIterator[StreamChunk]:
         return self._chunks
@@ -78,13 +80,13 @@ class RelayedStream:
                 response = self._answer
             await self._finish(ready, response)
         except BridgeError as error:
-            error.call = await self._close(self._log, ready, "failed", error)
+            error.call = self.record = await self._close(self._log, ready, "failed", error)
             raise
         except Exception as error:
-            await self._close(self._log, ready, "failed", error)
+            self.record = await self._close(self._log, ready, "failed", error)
             raise
         except BaseException as error:
-            await self._close(self._log, ready, "cancelled", error)
+            self.record = await self._close(self._log, ready, "cancelled", error)
             raise
 
     async def _relayed(self, opened: Opened, rescue: Rescue) -> AsyncGenerator[StreamChunk, None]:
@@ -123,5 +125,5 @@ class RelayedStream:
     async def _finish(self, ready: Ready, response: ChatResponse) -> None:
         parsed = parsed_answer(self._log.request, response)
         await self._dispatcher.keep(ready, self._log, response)
-        record = await self._close(self._log, ready, "succeeded", None)
+        self.record = record = await self._close(self._log, ready, "succeeded", None)
         self._result = ChatResult(response, parsed, record)

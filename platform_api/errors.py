@@ -36,6 +36,10 @@ class ApiError(Exception):
 
     status: ClassVar[int] = 500
     default_code: ClassVar[str] = "internal"
+    kind: str | None = None
+    """The problem's `type`, where a standard has one."""
+    members: Mapping[str, object] = {}
+    """Of the problem, beside those that every problem has."""
 
     def __init__(self, detail: str, *, code: str | None = None, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(detail)
@@ -130,11 +134,13 @@ class Problem:
     detail: str
     errors: tuple[FieldProblem, ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    kind: str | None = None
+    members: Mapping[str, object] = field(default_factory=dict[str, object])
 
     def to_json(self, request_id: str | None) -> dict[str, object]:
         """The members of application/problem+json."""
         body: dict[str, object] = {
-            "type": f"urn:modelbridge:problem:{self.code}",
+            "type": self.kind or f"urn:modelbridge:problem:{self.code}",
             "title": HTTPStatus(self.status).phrase,
             "status": self.status,
             "detail": self.detail,
@@ -143,7 +149,7 @@ class Problem:
         }
         if self.errors:
             body["errors"] = [{"pointer": error.pointer, "message": error.message} for error in self.errors]
-        return body
+        return {**body, **self.members}
 
 
 _LOWER: Mapping[type[Exception], tuple[int, str]] = {
@@ -184,7 +190,7 @@ _HIDDEN = {
 def to_problem(error: Exception) -> Problem:
     """What to answer for `error`. An unknown one becomes 500 without its text."""
     if isinstance(error, ApiError):
-        return Problem(error.status, error.code, error.detail, error.problems, error.headers)
+        return Problem(error.status, error.code, error.detail, error.problems, error.headers, error.kind, error.members)
     for kind in type(error).__mro__:
         if kind in _LOWER:
             status, code = _LOWER[kind]

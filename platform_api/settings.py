@@ -20,6 +20,7 @@ from bridge.catalog.known_providers import MOCK, default_providers
 from bridge.config import BridgeConfig
 from bridge.config_problems import nearest, problems_of
 from platform_api.database.addresses import sqlite_url
+from platform_api.rates import LimitsSection
 from platform_api.outside_sections import DatabaseEntry, EntryName
 
 Registration = Literal["open", "invite", "closed"]
@@ -111,6 +112,7 @@ class PlatformSections(Section):
     billing: BillingSection = Field(default_factory=BillingSection)
     studio: StudioSection = Field(default_factory=StudioSection)
     engine: EngineSection = Field(default_factory=EngineSection)
+    limits: LimitsSection = Field(default_factory=LimitsSection)
     journal: JournalSection = Field(default_factory=JournalSection)
     python: PythonSection = Field(default_factory=PythonSection)
     secrets: dict[SecretName, SecretStr] = Field(default_factory=dict[str, SecretStr], repr=False)

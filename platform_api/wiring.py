@@ -14,6 +14,7 @@ from bridge.clock import Clock, SystemClock
 from bridge.config import BridgeConfig
 from bridge.gateway import Bridge
 from bridge.identifiers import NewId, new_id
+from bridge.redis_link import RedisLink
 from bridge.redis_rate_limiter import RedisRateLimiter
 from bridge.redis_state_store import RedisStateStore
 from bridge.throttle import throttle_of
@@ -39,6 +40,10 @@ from platform_api.flow_api.run_service import RunEntrance
 from platform_api.flow_api.run_store import SqlRunStore
 from platform_api.flow_api.schedules import SchedulePublisher
 from platform_api.flow_api.services import FlowServices
+from platform_api.limits import endpoints as limit_endpoints
+from platform_api.limits.redis_windows import RedisCounter
+from platform_api.limits.service import TenantLimits
+from platform_api.limits.windows import MemoryCounter, Window
 from platform_api.llm import native_endpoints
 from platform_api.llm.api_description import described_paths
 from platform_api.llm.data_plane import DataPlane
@@ -50,6 +55,7 @@ from platform_api.operations.metrics import Metrics
 from platform_api.operations.telemetry import Telemetry
 from platform_api.organizations.service import ensure_local_organization
 from platform_api.outside import outside_of
+from platform_api.rates import LimitsSection
 from platform_api.secrets import endpoints as secrets
 from platform_api.secrets.service import secrets_of
 from platform_api.settings import Settings
@@ -66,19 +72,27 @@ ContextOf = Callable[[str | None], CallContext]
 
 @dataclass(frozen=True, slots=True)
 class SharedState:
-    """What processes share through Redis: cached answers, bindings, rate limits. Both None: each has its own."""
+    """What processes share through Redis: cached answers, bindings, rate limits. All None: each has its own."""
 
     store: RedisStateStore | None = None
     limiter: RedisRateLimiter | None = None
+    windows: RedisCounter | None = None
 
     @classmethod
-    def of(cls, redis_url: str | None) -> "SharedState":
+    def of(cls, redis_url: str | None, limits: LimitsSection) -> "SharedState":
         """Over the Redis at `redis_url`, if there is one."""
-        return cls() if redis_url is None else cls(RedisStateStore(redis_url), RedisRateLimiter(redis_url))
+        if redis_url is None:
+            return cls()
+        return cls(RedisStateStore(redis_url), RedisRateLimiter(redis_url), RedisCounter(redis_url, limits))
+
+    @property
+    def links(self) -> tuple[RedisLink, ...]:
+        """The ways to Redis, by purpose."""
+        return tuple(one.link for one in (self.store, self.limiter, self.windows) if one is not None)
 
     async def aclose(self) -> None:
         """Close every connection."""
-        for one in (self.store, self.limiter):
+        for one in (self.store, self.limiter, self.windows):
             if one is not None:
                 await one.aclose()
 
@@ -92,6 +106,7 @@ class Runtime:
     clock: Clock
     bridge: Bridge
     shared: SharedState
+    limits: TenantLimits
     ledger: SqlBudgetLedger
     drain: UsageDrain
     engine: EngineServices
@@ -184,7 +199,9 @@ def build_application(
         ) as runtime:
             app.state.runtime, app.state.flow_services = runtime, runtime.flows
             app.state.ledger, app.state.drain, app.state.bridge = runtime.ledger, runtime.drain, runtime.bridge
-            parts[:] = [PlaneParts(runtime.bridge, identity.authenticator, FlowModels(runtime.flows, database))]
+            app.state.limits = runtime.limits
+            flow_models = FlowModels(runtime.flows, database)
+            parts[:] = [PlaneParts(runtime.bridge, identity.authenticator, flow_models, runtime.limits)]
             runtime.flows.dispatcher.begin_sweeping()
             async with _connecting(runtime):
                 yield
@@ -200,6 +217,7 @@ def build_application(
             approval_endpoints.router,
             schedule_endpoints.router,
             budgets.router,
+            limit_endpoints.router,
             secrets.router,
             usage.router,
             native_endpoints.router,
@@ -249,7 +267,8 @@ def _joined(
     drain = UsageDrain(database, journal, root, clock)
     ledger = SqlBudgetLedger(database, clock, writer_id)
     sinks: list[CallSink] = [drain, *telemetry.sinks(config.providers)]
-    shared = SharedState.of(settings.redis_url)
+    shared = SharedState.of(settings.redis_url, settings.sections.limits)
+    limits = TenantLimits(settings.sections.limits, shared.windows or MemoryCounter(clock.monotonic))
     bridge = Bridge(
         config,
         sinks=sinks,
@@ -291,6 +310,7 @@ def _joined(
     metrics = telemetry.metrics
     if metrics is not None:
         _count(metrics, dispatcher, drain)
+        _watch(metrics, shared, limits)
     flows = FlowServices(
         compiler=compiler,
         dispatcher=dispatcher,
@@ -308,6 +328,7 @@ def _joined(
         clock=clock,
         bridge=bridge,
         shared=shared,
+        limits=limits,
         ledger=ledger,
         drain=drain,
         engine=engine,
@@ -317,6 +338,15 @@ def _joined(
         prefect=prefect if is_durable else None,
         telemetry=telemetry,
     )
+
+
+def _watch(metrics: Metrics, shared: SharedState, limits: TenantLimits) -> None:
+    def count_refusal(window: Window) -> None:
+        metrics.limit_refusals.labels(window.name).inc()
+
+    limits.on_refused = count_refusal
+    for link in shared.links:
+        metrics.watch_redis(link)
 
 
 def _count(metrics: Metrics, dispatcher: RunDispatcher, drain: UsageDrain) -> None:

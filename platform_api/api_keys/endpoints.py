@@ -55,7 +55,7 @@ async def change_key(
 
 @router.delete("/{key_id}", status_code=204, operation_id="api_keys_revoke")
 async def revoke_key(key_id: UUID, caller: KeyAdmin, sessions: Sessions, identity: Services) -> Response:
-    """Revoke a key. The row stays; the key stops working here at once and everywhere within 30 seconds."""
+    """Revoke a key. The row stays; the key stops working here at once and in other processes within a second."""
     async with sessions() as db:
         row = await service.revoke_key(db, caller, key_id, now=identity.clock.now())
     identity.authenticator.forget(f"key:{row.key_hash}")

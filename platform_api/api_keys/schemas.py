@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, StringConstraints
 from bridge.money import usd_number
 from platform_api.auth.schemas import Body, Name
 from platform_api.database.tables.identity import ApiKeyRow
+from platform_api.rates import Rates
 
 DEFAULT_DAYS = 90
 MAX_DAYS = 3650
@@ -28,6 +29,7 @@ class NewKey(Body):
     budget_usd: Budget | None = Field(default=None, description="Spend cap over the key's whole life.")
     expires_in_days: int | None = Field(default=DEFAULT_DAYS, ge=1, le=MAX_DAYS, description="null: never.")
     models: list[ModelName] | None = Field(default=None, max_length=200, description="Models and aliases; null: all.")
+    limits: Rates | None = Field(default=None, description="For who may set budgets. Left out: the default for keys.")
 
 
 class KeyChange(Body):
@@ -38,6 +40,7 @@ class KeyChange(Body):
     models: list[ModelName] | None = Field(default=None, max_length=200)
     budget_usd: Budget | None = Field(default=None, description="null: no cap.")
     expires_in_days: int | None = Field(default=None, ge=1, le=MAX_DAYS, description="Counted from now; null: never.")
+    limits: Rates | None = Field(default=None, description="In place of the former ones; null: the default for keys.")
 
 
 class Rotation(Body):
@@ -56,6 +59,7 @@ class KeyView(BaseModel):
     scopes: list[str]
     models: list[str] | None
     budget_usd: float | None
+    limits: Rates | None
     created_by: UUID | None
     created_at: datetime
     expires_at: datetime | None
@@ -80,6 +84,7 @@ def view_of(row: ApiKeyRow) -> KeyView:
         scopes=row.scopes,
         models=row.models,
         budget_usd=usd_number(row.budget_nano_usd),
+        limits=None if row.limits is None else Rates.stored(row.limits),
         created_by=row.created_by,
         created_at=row.created_at,
         expires_at=row.expires_at,

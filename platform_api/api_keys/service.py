@@ -19,6 +19,8 @@ from platform_api.database.tables.identity import ApiKeyRow
 from platform_api.errors import ConflictError, FieldProblem, ForbiddenError, InvalidError, NotFoundError
 from platform_api.security.credentials import NewApiKey, make_api_key
 
+LIMITS_PERMISSION = "budget:write"
+
 
 @dataclass(frozen=True, slots=True)
 class MadeKey:
@@ -33,13 +35,17 @@ async def create_key(db: AsyncSession, caller: Caller, wanted: NewKey, *, now: d
 
     Raises:
         InvalidError: A scope does not exist.
-        ForbiddenError: A scope is more than the caller has, or nothing a key can carry.
+        ForbiddenError: A scope is more than the caller has, or nothing a key can carry; or limits are set by somebody
+            who may not set budgets.
     """
+    if wanted.limits is not None:
+        _check_limits(caller)
     scopes = for_keys(caller.permissions) if wanted.scopes is None else _granted(caller, wanted.scopes)
     made = make_api_key()
     row = _row(made, caller.org_id, now=now)
     row.name, row.created_by, row.scopes, row.models = wanted.name, caller.user_id, sorted(scopes), wanted.models
     row.expires_at = None if wanted.expires_in_days is None else now + timedelta(days=wanted.expires_in_days)
+    row.limits = None if wanted.limits is None else wanted.limits.to_row()
     db.add(row)
     await ApiKeyRepository(db).cap(row, _nano(wanted.budget_usd), now=now)
     audit(db, "api_key.created", org_id=row.org_id, now=now, caller=caller, target=str(row.id), scopes=row.scopes)
@@ -55,11 +61,12 @@ async def find_key(db: AsyncSession, caller: Caller, key_id: UUID) -> ApiKeyRow:
 
 
 async def change_key(db: AsyncSession, caller: Caller, key_id: UUID, change: KeyChange, *, now: datetime) -> ApiKeyRow:
-    """Change name, scopes, models, budget or end of a key. Only what the request names changes.
+    """Change name, scopes, models, budget, limits or end of a key. Only what the request names changes.
 
     Raises:
         NotFoundError: The organisation has no such key.
         ConflictError: The key is revoked.
+        ForbiddenError: See `create_key`.
     """
     row = await _editable(db, caller, key_id)
     if row.revoked_at is not None and row.revoked_at <= now:
@@ -75,6 +82,9 @@ async def change_key(db: AsyncSession, caller: Caller, key_id: UUID, change: Key
         row.expires_at = None if change.expires_in_days is None else now + timedelta(days=change.expires_in_days)
     if "budget_usd" in named:
         await ApiKeyRepository(db).cap(row, _nano(change.budget_usd), now=now)
+    if "limits" in named:
+        _check_limits(caller)
+        row.limits = None if change.limits is None else change.limits.to_row()
     audit(db, "api_key.changed", org_id=row.org_id, now=now, caller=caller, target=str(row.id), fields=sorted(named))
     return row
 
@@ -84,7 +94,7 @@ async def rotate_key(
 ) -> tuple[MadeKey, ApiKeyRow]:
     """A new key with the rights of the old one, which keeps working for `grace`. Answers both.
 
-    Spend of both counts on the first key of the chain, so that rotating does not renew a budget.
+    What both use counts on the first key of the chain, so that rotating renews neither a budget nor a limit.
 
     Raises:
         NotFoundError: The organisation has no such key.
@@ -96,7 +106,7 @@ async def rotate_key(
     made = make_api_key()
     row = _row(made, old.org_id, now=now)
     row.name, row.created_by, row.scopes, row.models = old.name, old.created_by, old.scopes, old.models
-    row.rotated_from, row.budget_nano_usd = old.rotated_from or old.id, old.budget_nano_usd
+    row.rotated_from, row.budget_nano_usd, row.limits = old.rotated_from or old.id, old.budget_nano_usd, old.limits
     row.expires_at = None if old.expires_at is None else now + (old.expires_at - old.created_at)
     old.revoked_at = now + grace
     db.add(row)
@@ -123,6 +133,12 @@ async def _editable(db: AsyncSession, caller: Caller, key_id: UUID) -> ApiKeyRow
     if row.created_by != caller.user_id and not caller.may("member:write"):
         raise ForbiddenError("only its creator or an Admin may change this key")
     return row
+
+
+def _check_limits(caller: Caller) -> None:
+    """Limits protect the organisation from its keys, so their holder does not set them. Raises ForbiddenError."""
+    if not caller.may(LIMITS_PERMISSION):
+        raise ForbiddenError(f"limits of a key need the permission {LIMITS_PERMISSION}; your role is {caller.role}")
 
 
 def _granted(caller: Caller, scopes: Sequence[str]) -> frozenset[str]:

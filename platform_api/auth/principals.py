@@ -17,6 +17,7 @@ from platform_api.database.tables.identity import (
     SessionRow,
     UserRow,
 )
+from platform_api.rates import NO_OWN_RATES, OwnRates, Rates
 
 Via = Literal["key", "token", "studio"]
 
@@ -41,6 +42,8 @@ class Caller:
     """When the credential stops working by itself."""
     credential_id: UUID | None = None
     """The row of the API key itself."""
+    limits: OwnRates = NO_OWN_RATES
+    """Limits that the database states for the key and the organisation."""
 
     def may(self, permission: str) -> bool:
         """Is the permission among the caller's?"""
@@ -50,7 +53,7 @@ class Caller:
 async def caller_of_key(db: AsyncSession, key_hash: str, now: datetime) -> Caller | None:
     """The caller behind a key: its scopes, cut to what its creator may do today. None: unknown or dead."""
     found = await db.execute(
-        select(ApiKeyRow, OrganizationRow.slug, MembershipRow.role)
+        select(ApiKeyRow, OrganizationRow.slug, OrganizationRow.plan, OrganizationRow.limits, MembershipRow.role)
         .join(OrganizationRow, OrganizationRow.id == ApiKeyRow.org_id)
         .join(
             MembershipRow,
@@ -66,7 +69,7 @@ async def caller_of_key(db: AsyncSession, key_hash: str, now: datetime) -> Calle
     row = found.one_or_none()
     if row is None:
         return None
-    key, slug, role = row
+    key, slug, plan, org_limits, role = row
     if (key.revoked_at is not None and key.revoked_at <= now) or (key.expires_at is not None and key.expires_at <= now):
         return None
     ends = [moment for moment in (key.revoked_at, key.expires_at) if moment is not None]
@@ -81,6 +84,7 @@ async def caller_of_key(db: AsyncSession, key_hash: str, now: datetime) -> Calle
         models=None if key.models is None else frozenset(key.models),
         expires_at=min(ends, default=None),
         credential_id=key.id,
+        limits=OwnRates(Rates.stored(key.limits), Rates.stored(org_limits), plan),
     )
 
 
@@ -110,7 +114,7 @@ async def caller_of_session(db: AsyncSession, token_hash: str, now: datetime) ->
 
 async def _member(db: AsyncSession, org_id: UUID, user_id: UUID, *, via: Via, session_id: UUID) -> Caller | None:
     found = await db.execute(
-        select(OrganizationRow.slug, MembershipRow.role)
+        select(OrganizationRow.slug, OrganizationRow.plan, OrganizationRow.limits, MembershipRow.role)
         .join(MembershipRow, MembershipRow.org_id == OrganizationRow.id)
         .join(UserRow, UserRow.id == MembershipRow.user_id)
         .where(
@@ -123,5 +127,7 @@ async def _member(db: AsyncSession, org_id: UUID, user_id: UUID, *, via: Via, se
     row = found.one_or_none()
     if row is None:
         return None
-    slug, role = row
-    return Caller(org_id, slug, user_id, None, role, role_permissions(role), via, session_id=session_id)
+    slug, plan, org_limits, role = row
+    limits = OwnRates(organization=Rates.stored(org_limits), plan=plan)
+    permissions = role_permissions(role)
+    return Caller(org_id, slug, user_id, None, role, permissions, via, session_id=session_id, limits=limits)

@@ -21,6 +21,7 @@ from platform_api.flow_api.run_service import RunOrder
 from platform_api.flow_api.run_views import event_bytes, run_detail, run_item, run_result
 from platform_api.flow_api.schemas import CancelAnswer, NewRun, RunDetail, RunItem, RunResult
 from platform_api.flow_api.services import Flows, FlowServices
+from platform_api.limits.turnstile import Limited
 from platform_api.paging import Page, Paging
 
 router = APIRouter(prefix="/api", tags=["runs"])
@@ -39,6 +40,7 @@ async def create_run(
     new: NewRun,
     *,
     caller: FlowRunner,
+    _limited: Limited,
     sessions: Sessions,
     flows: Flows,
     response: Response,

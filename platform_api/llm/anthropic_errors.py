@@ -1,8 +1,12 @@
 """Errors as the Anthropic SDKs read them. Source: Anthropic API reference, "Errors"."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from platform_api.errors import Problem
+from platform_api.limits.headers import anthropic_headers
+from platform_api.limits.windows import Room
 from platform_api.structured_logging import request_id
 
 OVERLOADED = 529
@@ -32,6 +36,9 @@ class AnthropicErrors:
     def headers(self) -> list[tuple[bytes, bytes]]:
         known = request_id()
         return [] if known is None else [(b"request-id", known.encode())]
+
+    def limit_headers(self, rooms: Sequence[Room]) -> list[tuple[bytes, bytes]]:
+        return anthropic_headers(rooms)
 
 
 def status_of(problem: Problem) -> int:

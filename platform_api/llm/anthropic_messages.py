@@ -41,6 +41,7 @@ async def count_tokens(request: ClientRequest, parts: PlaneParts) -> None:
     caller = await caller_of(request, parts.authenticator)
     asked = to_request(read_body(await request.body(), is_count=True))
     check_model(caller, asked.model)
-    question = parts.bridge.decide(asked, context_of(request, caller)).question
-    counted = 0 if question is None else question.input_tokens
-    await request.answer(msgspec.json.encode({"input_tokens": counted}), [JSON])
+    async with parts.admission(request, caller):
+        question = parts.bridge.decide(asked, context_of(request, caller)).question
+        counted = 0 if question is None else question.input_tokens
+        await request.answer(msgspec.json.encode({"input_tokens": counted}), [JSON])

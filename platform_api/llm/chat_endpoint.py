@@ -1,12 +1,16 @@
 """Chat calls of any dialect: authenticate, read, ask the bridge, answer whole or as it comes."""
 
 from dataclasses import replace
+from functools import partial
 from typing import cast
 
+from bridge.call_record import CallContext
 from bridge.chat import ChatRequest, RoutingOverrides, StreamChunk
+from bridge.gateway import Bridge
 from bridge.relay import RelayedStream
 from bridge.result import ChatResult
 from bridge.shaping import DROPPABLE
+from platform_api.limits.service import Admitted, expected_tokens
 from platform_api.llm.call_headers import facts_of, facts_of_stream
 from platform_api.llm.client_dialect import AnswerFacts, ChatDialect, ClientCall, StreamEncoder
 from platform_api.llm.client_request import EVENTS, JSON, ClientRequest
@@ -27,16 +31,26 @@ class ChatEndpoint:
         caller = await caller_of(request, parts.authenticator)
         call = self._dialect.read(await request.body())
         check_model(caller, call.request.model)
-        if call.request.model.startswith(PREFIX):
-            await FlowCall(self._dialect, request, parts.flows, call, caller).answer()
-            return
-        asked, context = _routed(call.request, request), context_of(request, caller)
+        async with parts.admission(request, caller, partial(expected_tokens, call.request)) as admitted:
+            if call.request.model.startswith(PREFIX):
+                await FlowCall(self._dialect, request, parts.flows, call, caller).answer(admitted)
+            else:
+                await self._answer(request, parts.bridge, call, context_of(request, caller), admitted)
+
+    async def _answer(
+        self, request: ClientRequest, bridge: Bridge, call: ClientCall, context: CallContext, admitted: Admitted
+    ) -> None:
+        asked = _routed(call.request, request)
         if call.is_stream:
-            stream = cast("RelayedStream", parts.bridge.stream(asked, context))
-            await request.unless_gone(self._relay(request, stream, call))
+            stream = cast("RelayedStream", bridge.stream(asked, context))
+            try:
+                await request.unless_gone(self._relay(request, stream, call))
+            finally:
+                admitted.count(stream.record)
             return
-        result = await request.unless_gone(parts.bridge.chat(asked, context))
+        result = await request.unless_gone(bridge.chat(asked, context))
         record = result.record
+        admitted.count(record)
         facts = AnswerFacts(record.call_id, _model_of(result), int(record.started_at.timestamp()))
         headers = [JSON, *self._dialect.headers(), *facts_of(record, request.elapsed_ms())]
         await request.answer(call.reply(result.response, facts), headers)

@@ -1,11 +1,13 @@
 """What a dialect of our clients is to the data plane: requests in; replies, events and errors out. Pure mapping."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from bridge.chat import ChatRequest, ChatResponse, StreamChunk
 from bridge.result import ChatResult
 from platform_api.errors import Problem
+from platform_api.limits.windows import Room
 
 
 class InvalidRequestError(Exception):
@@ -64,6 +66,10 @@ class ErrorDialect(Protocol):
 
     def headers(self) -> list[tuple[bytes, bytes]]:
         """Of every answer, beside ours."""
+        ...
+
+    def limit_headers(self, rooms: Sequence[Room]) -> list[tuple[bytes, bytes]]:
+        """What is left of the caller's limits."""
         ...
 
     def error_event(self, problem: Problem) -> bytes:

@@ -2,13 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar, cast
 
 from starlette.types import Message, Receive, Scope, Send
 
 from platform_api.body_limit import MAX_BODY_BYTES
 from platform_api.errors import Problem, TooLargeError
+from platform_api.limits.windows import Room
 from platform_api.llm.client_dialect import ErrorDialect
 
 Headers = list[tuple[bytes, bytes]]
@@ -39,6 +40,8 @@ class ClientRequest:
         self._receive = receive
         self._headers = dict(cast("Headers", scope["headers"]))
         self._started = time.perf_counter()
+        self.dialect: ErrorDialect | None = None
+        self._limit_headers: Headers = []
         self._is_answering = False
         self._is_gone = False
 
@@ -46,6 +49,11 @@ class ClientRequest:
         """A header's value; of one that was sent twice, the last."""
         value = self._headers.get(name)
         return None if value is None else value.decode("latin-1")
+
+    def tell_limits(self, rooms: Sequence[Room]) -> None:
+        """Every answer from now on says what is left of the caller's limits."""
+        if self.dialect is not None and rooms:
+            self._limit_headers = self.dialect.limit_headers(rooms)
 
     def elapsed_ms(self) -> float:
         """Since the request came in."""
@@ -90,7 +98,8 @@ class ClientRequest:
     async def start(self, status: int, headers: Headers) -> None:
         """Begin the answer."""
         self._is_answering = True
-        await self.send({"type": "http.response.start", "status": status, "headers": headers})
+        every = [*headers, *self._limit_headers] if self._limit_headers else headers
+        await self.send({"type": "http.response.start", "status": status, "headers": every})
 
     async def more(self, piece: bytes) -> None:
         """A piece of a streamed answer."""

@@ -71,6 +71,7 @@ class DataPlane:
         await self._answer(request, endpoint, endpoint.dialect or _spoken(request))
 
     async def _answer(self, request: ClientRequest, endpoint: Endpoint, dialect: ErrorDialect) -> None:
+        request.dialect = dialect
         try:
             if request.method != endpoint.method:
                 said = f"{request.method} is not for {request.path}"

@@ -2,11 +2,13 @@
 
 import base64
 from array import array
+from functools import partial
 from typing import Annotated, Literal
 
 import msgspec
 
 from bridge.embedding import EmbeddingRequest, EmbeddingResponse
+from platform_api.limits.service import text_tokens
 from platform_api.llm.body_reading import Name, decoded, refuse_unprintable
 from platform_api.llm.call_headers import facts_of
 from platform_api.llm.client_dialect import InvalidRequestError
@@ -35,11 +37,13 @@ async def embeddings(request: ClientRequest, parts: PlaneParts) -> None:
     body = read_body(await request.body())
     check_model(caller, body.model)
     asked = EmbeddingRequest(body.model, texts_of(body), body.dimensions)
-    result = await request.unless_gone(parts.bridge.embed(asked, context_of(request, caller)))
-    record = result.record
-    model = record.attempts[-1].model if record.attempts else result.response.model
-    reply = _reply(result.response, model, as_base64=body.encoding_format == "base64")
-    await request.answer(reply, [JSON, *facts_of(record, request.elapsed_ms())])
+    async with parts.admission(request, caller, partial(text_tokens, asked.texts)) as admitted:
+        result = await request.unless_gone(parts.bridge.embed(asked, context_of(request, caller)))
+        record = result.record
+        admitted.count(record)
+        model = record.attempts[-1].model if record.attempts else result.response.model
+        reply = _reply(result.response, model, as_base64=body.encoding_format == "base64")
+        await request.answer(reply, [JSON, *facts_of(record, request.elapsed_ms())])
 
 
 def read_body(raw: bytes) -> EmbeddingsBody:

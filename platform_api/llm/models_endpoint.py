@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from bridge.errors import UnknownModelError
+from platform_api.auth.principals import Caller
 from platform_api.llm import anthropic_models, openai_models
 from platform_api.llm.client_request import JSON, ClientRequest
 from platform_api.llm.flow_model import PROVIDER
@@ -24,6 +25,11 @@ class ModelWords(Protocol):
 async def list_models(request: ClientRequest, parts: PlaneParts) -> None:
     """Aliases and models that the caller may use now. Raises UnknownModelError."""
     caller = await caller_of(request, parts.authenticator)
+    async with parts.admission(request, caller):
+        await _answer(request, parts, caller)
+
+
+async def _answer(request: ClientRequest, parts: PlaneParts, caller: Caller) -> None:
     bridge = parts.bridge
     words: ModelWords = openai_models if request.header(ANTHROPIC_VERSION) is None else anthropic_models
     names = [(alias.name, "modelbridge") for alias in bridge.aliases()]

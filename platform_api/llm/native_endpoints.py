@@ -1,5 +1,6 @@
 """The native LLM API: generate, generate-structured, models, health."""
 
+from functools import partial
 from typing import Annotated, cast
 
 from fastapi import APIRouter, Depends, Request
@@ -14,6 +15,8 @@ from bridge.result import ChatResult
 from platform_api.auth.caller import require
 from platform_api.auth.principals import Caller
 from platform_api.errors import FieldProblem, ForbiddenError, InvalidError
+from platform_api.limits.service import expected_tokens
+from platform_api.limits.turnstile import Limited, Turnstile
 from platform_api.llm.schemas import (
     AliasItem,
     Catalogue,
@@ -43,24 +46,31 @@ Models = Annotated[Bridge, Depends(bridge_of)]
 
 
 @router.post("/generate", operation_id="llm_generate")
-async def generate(wanted: Generate, caller: ModelCaller, bridge: Models) -> Generated:
+async def generate(wanted: Generate, caller: ModelCaller, bridge: Models, turnstile: Turnstile) -> Generated:
     """One answer to a prompt or messages."""
-    result = await bridge.chat(_request(wanted, caller), _context(wanted, caller))
+    request = _request(wanted, caller)
+    async with turnstile.admission(partial(expected_tokens, request)) as admitted:
+        result = await bridge.chat(request, _context(wanted, caller))
+        admitted.count(result.record)
     return Generated.model_validate(_facts(result))
 
 
 @router.post("/generate-structured", operation_id="llm_generate_structured")
-async def generate_structured(wanted: GenerateStructured, caller: ModelCaller, bridge: Models) -> GeneratedStructured:
+async def generate_structured(
+    wanted: GenerateStructured, caller: ModelCaller, bridge: Models, turnstile: Turnstile
+) -> GeneratedStructured:
     """One answer as JSON that fits the schema, asked for once more when it does not at first."""
     request = _request(wanted, caller, JsonFormat(schema=wanted.json_schema))
-    result = await bridge.chat(request, _context(wanted, caller))
+    async with turnstile.admission(partial(expected_tokens, request)) as admitted:
+        result = await bridge.chat(request, _context(wanted, caller))
+        admitted.count(result.record)
     return GeneratedStructured.model_validate(
         {**_facts(result), "json_value": result.parsed, "re_asks": result.record.re_asks}
     )
 
 
 @router.get("/models", operation_id="llm_models")
-async def models(caller: ModelReader, bridge: Models) -> Catalogue:
+async def models(caller: ModelReader, bridge: Models, _limited: Limited) -> Catalogue:
     """Models and aliases that can be called now, and which providers are off and why."""
     allowed = caller.models
     circuits = {name: state.circuit for each in await bridge.health() for name, state in each.deployments.items()}
@@ -86,7 +96,7 @@ async def models(caller: ModelReader, bridge: Models) -> Catalogue:
 
 
 @router.get("/health", operation_id="llm_health")
-async def health(_caller: ModelReader, bridge: Models) -> list[ProviderItem]:
+async def health(_caller: ModelReader, bridge: Models, _limited: Limited) -> list[ProviderItem]:
     """Every configured provider: is it on, how have its deployments fared?"""
     return [
         ProviderItem(

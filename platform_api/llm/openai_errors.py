@@ -1,8 +1,12 @@
 """Errors as the OpenAI SDKs read them. Source: OpenAI API reference, "Error codes"."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from platform_api.errors import Problem
+from platform_api.limits.headers import openai_headers
+from platform_api.limits.windows import Room
 
 _CODES = {
     "unauthenticated": "invalid_api_key",
@@ -33,6 +37,9 @@ class OpenAIErrors:
 
     def headers(self) -> list[tuple[bytes, bytes]]:
         return []
+
+    def limit_headers(self, rooms: Sequence[Room]) -> list[tuple[bytes, bytes]]:
+        return openai_headers(rooms)
 
     def error_event(self, problem: Problem) -> bytes:
         return b"data: " + _body(problem, None) + b"\n\n"

@@ -7,6 +7,7 @@ from bridge.gateway import Bridge
 from platform_api.auth.authenticator import Authenticator
 from platform_api.auth.principals import Caller
 from platform_api.errors import ForbiddenError
+from platform_api.limits.service import Admission, Reserve, TenantLimits
 from platform_api.llm.client_request import ClientRequest
 from platform_api.llm.flow_model import FlowModels
 from platform_api.structured_logging import request_id
@@ -24,6 +25,11 @@ class PlaneParts:
     bridge: Bridge
     authenticator: Authenticator
     flows: FlowModels
+    limits: TenantLimits
+
+    def admission(self, request: ClientRequest, caller: Caller, reserve: Reserve | None = None) -> Admission:
+        """`async with` around a request: one, and as many tokens as `reserve` says, under the caller's limits."""
+        return Admission(self.limits, caller, request.tell_limits, reserve)
 
 
 async def caller_of(request: ClientRequest, authenticator: Authenticator) -> Caller:

@@ -6,6 +6,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from bridge.metrics import CallMetrics
+from bridge.redis_link import RedisLink
 from platform_api.operations.health_metrics import HealthCollector
 from platform_api.operations.loop_lag import LoopLag
 from platform_api.operations.run_metrics import RunMetrics
@@ -33,7 +34,10 @@ METRIC_NAMES = frozenset(
         "modelbridge_http_requests_total",
         "modelbridge_journal_lag_seconds",
         "modelbridge_journal_pending_bytes",
+        "modelbridge_limit_refusals_total",
         "modelbridge_overhead_seconds",
+        "modelbridge_redis_fallbacks_total",
+        "modelbridge_redis_up",
         "modelbridge_provider_enabled",
         "modelbridge_rescues_total",
         "modelbridge_retries_total",
@@ -87,6 +91,24 @@ class Metrics:
         self._spans = Counter(
             "modelbridge_spans_total", "Spans by what became of them.", ("outcome",), registry=self.registry
         )
+        self.limit_refusals = Counter(
+            "modelbridge_limit_refusals_total", "Requests over a tenant's limit.", ("policy",), registry=self.registry
+        )
+        self.redis_fallbacks = Counter(
+            "modelbridge_redis_fallbacks_total",
+            "Calls that went on without an answer of Redis.",
+            ("purpose",),
+            registry=self.registry,
+        )
+        self._redis_up = Gauge(
+            "modelbridge_redis_up", "Does Redis answer? 1 or 0; none without it.", ("purpose",), registry=self.registry
+        )
+
+    def watch_redis(self, link: RedisLink) -> None:
+        """Show whether Redis answers on this way to it, and count what goes on without."""
+        self._redis_up.labels(link.purpose).set_function(lambda: float(link.is_up))
+        missed = self.redis_fallbacks.labels(link.purpose)
+        link.on_fallback = missed.inc
 
     def request_ended(self, method: str, route: str, status: int, duration_s: float) -> None:
         """Count a request. `route` is the template, never the raw path."""

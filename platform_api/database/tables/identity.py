@@ -23,7 +23,7 @@ class OrganizationRow(Base):
     created_at: Mapped[datetime]
     suspended_at: Mapped[datetime | None]
     limits: Mapped[dict[str, Any] | None] = mapped_column(JsonDocument)
-    """The organisation's own `limits.rates.Rates`; None: those of its plan or of the configuration."""
+    """The organisation's own `rates.Rates`; None: those of its plan or of the configuration."""
 
 
 class UserRow(Base):
@@ -74,7 +74,7 @@ class ApiKeyRow(OrgScoped, Base):
     rotated_from: Mapped[UUID | None]
     """The first key of a chain of rotations: spend, budgets and limits of all are counted on it."""
     limits: Mapped[dict[str, Any] | None] = mapped_column(JsonDocument)
-    """The key's own `limits.rates.Rates`; None: the default for keys."""
+    """The key's own `rates.Rates`; None: the default for keys."""
 
 
 class RefreshTokenRow(OrgScoped, Base):

@@ -52,6 +52,8 @@ schedule:write  DELETE  /api/schedules/{schedule_id}
 budget:read   GET     /api/budgets
 budget:write  POST    /api/budgets
 budget:write  DELETE  /api/budgets/{budget_id}
+org:read      GET     /api/limits
+org:write     PUT     /api/limits/organization
 usage:read    GET     /api/billing/usage
 llm:call      POST    /api/v1/generate
 llm:call      POST    /api/v1/generate-structured
