@@ -100,8 +100,10 @@ def unexpected(error: Exception) -> Problem:
 
 async def _known(_request: Request, error: Exception) -> Response:
     problem = to_problem(error)
-    if problem.status >= 500:
-        logger.warning("request_refused", extra={"problem": problem.code, "detail": problem.detail})
+    if problem.status >= 500:  # its text may quote a provider, who may quote the prompt: the caller reads it, no log
+        call = getattr(error, "call", None)
+        fields = {"problem": problem.code, "error": type(error).__name__, "call_id": getattr(call, "call_id", None)}
+        logger.warning("request_refused", extra=fields)
     return ProblemResponse(problem)
 
 
