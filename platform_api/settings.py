@@ -104,6 +104,13 @@ class JournalSection(Section):
     )
 
 
+class RecordingsSection(Section):
+    """What is kept of runs so that they can be replayed."""
+
+    enabled: bool = Field(default=True, description="off: runs can be replayed over their outcomes only.")
+    keep_days: int = Field(default=30, ge=1, le=3650, description="After that, recordings are deleted; runs stay.")
+
+
 class PlatformSections(Section):
     """The sections of modelbridge.yaml beside the bridge's."""
 
@@ -112,6 +119,7 @@ class PlatformSections(Section):
     billing: BillingSection = Field(default_factory=BillingSection)
     studio: StudioSection = Field(default_factory=StudioSection)
     engine: EngineSection = Field(default_factory=EngineSection)
+    recordings: RecordingsSection = Field(default_factory=RecordingsSection)
     limits: LimitsSection = Field(default_factory=LimitsSection)
     journal: JournalSection = Field(default_factory=JournalSection)
     python: PythonSection = Field(default_factory=PythonSection)

@@ -29,13 +29,15 @@ from platform_api.budgets import endpoints as budgets
 from platform_api.budgets.ledger import SqlBudgetLedger
 from platform_api.database.session import Database
 from platform_api.errors import UnavailableError
-from platform_api.flow_api import approval_endpoints, run_endpoints, schedule_endpoints
+from platform_api.flow_api import approval_endpoints, replay_endpoints, run_endpoints, schedule_endpoints
 from platform_api.flow_api import endpoints as flow_endpoints
 from platform_api.flow_api.approvals import SqlAnswers
 from platform_api.flow_api.dispatcher import RunDispatcher
 from platform_api.flow_api.events import LiveEvents
 from platform_api.flow_api.plans import FlowCompiler, FlowTexts
 from platform_api.flow_api.prefect_lane import LaneState, PrefectLane
+from platform_api.flow_api.recording_retention import RecordingRetention
+from platform_api.flow_api.replays import Replays
 from platform_api.flow_api.run_service import RunEntrance
 from platform_api.flow_api.run_store import SqlRunStore
 from platform_api.flow_api.schedules import SchedulePublisher
@@ -203,7 +205,8 @@ def build_application(
             flow_models = FlowModels(runtime.flows, database)
             parts[:] = [PlaneParts(runtime.bridge, identity.authenticator, flow_models, runtime.limits)]
             runtime.flows.dispatcher.begin_sweeping()
-            async with _connecting(runtime):
+            keeping = RecordingRetention(database, runtime.clock, settings.sections.recordings.keep_days)
+            async with _connecting(runtime), keeping.purging():
                 yield
 
     app = create_app(
@@ -214,6 +217,7 @@ def build_application(
         routers=[
             flow_endpoints.router,
             run_endpoints.router,
+            replay_endpoints.router,
             approval_endpoints.router,
             schedule_endpoints.router,
             budgets.router,
@@ -291,6 +295,7 @@ def _joined(
         outside=outside_of(settings, secrets_of(settings, database)),
         cache=MemoryOutcomeCache(clock),
         answers=SqlAnswers(database),
+        keeps_recordings=settings.sections.recordings.enabled,
         observers=telemetry.observers(),
     )
     max_runs = settings.sections.engine.max_parallel_runs
@@ -311,12 +316,14 @@ def _joined(
     if metrics is not None:
         _count(metrics, dispatcher, drain)
         _watch(metrics, shared, limits)
+    entrance = RunEntrance(
+        compiler, dispatcher, engine.expressions, clock, new_id, new_traceparent=telemetry.trace_of_run
+    )
     flows = FlowServices(
         compiler=compiler,
         dispatcher=dispatcher,
-        entrance=RunEntrance(
-            compiler, dispatcher, engine.expressions, clock, new_id, new_traceparent=telemetry.trace_of_run
-        ),
+        entrance=entrance,
+        replays=Replays(database, engine, compiler, entrance, new_id),
         store=store,
         events=events,
         schedules=SchedulePublisher(database, prefect if is_durable else None),

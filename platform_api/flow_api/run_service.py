@@ -18,7 +18,7 @@ from flows.engine_services import FlowExpressions
 from flows.errors import InvalidInputsError
 from flows.inputs import check_inputs
 from flows.plan import Engine, Plan
-from flows.runs import Lane
+from flows.runs import Lane, StepRun
 from nodes.errors import NodeError
 from platform_api.budgets.service import set_run_budget
 from platform_api.database.session import SessionSource
@@ -31,6 +31,7 @@ from platform_api.flow_api.dispatcher import RunDispatcher
 from platform_api.flow_api.plans import FlowCompiler
 from platform_api.flow_api.run_groups import Place, RunGroups
 from platform_api.flow_api.run_repository import RunRepository
+from platform_api.flow_api.run_store import insert_steps
 from platform_api.structured_logging import request_id
 from platform_api.trace_context import current_traceparent
 
@@ -53,6 +54,10 @@ class RunOrder:
     schedule_id: UUID | None = None
     slot: datetime | None = None
     prefect_run_id: str | None = None
+    parent_run_id: UUID | None = None
+    """The run that this one repeats."""
+    kept: Sequence[StepRun] = ()
+    """Outcomes of that run which this one begins with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +148,7 @@ class RunEntrance:
             "last_seq": 0,
             "is_cancel_requested": False,
             "prefect_run_id": order.prefect_run_id,
-            "parent_run_id": None,
+            "parent_run_id": order.parent_run_id,
             "key_id": order.key_id,
             "user_id": order.user_id,
             "idempotency_key": order.idempotency_key,
@@ -168,7 +173,7 @@ class RunEntrance:
                 record["admitted_at"] = record["created_at"] if place.is_admitted else None
             if not place.is_admitted:
                 record["prefect_run_id"] = None  # whoever admits it asks Prefect anew
-            is_new = await self._insert(db, record, plan)
+            is_new = await self._insert(db, record, plan, order.kept)
         await self._stop(place.victims)
         if not is_new:
             known = await self._known(sessions, order)
@@ -208,9 +213,10 @@ class RunEntrance:
             return None
         return Entered(str(row.id), "prefect" if row.lane == "prefect" else "inline", is_new=False)
 
-    async def _insert(self, db: AsyncSession, record: dict[str, Any], plan: Plan) -> bool:
+    async def _insert(self, db: AsyncSession, record: dict[str, Any], plan: Plan, kept: Sequence[StepRun]) -> bool:
         if not await RunRepository(db).insert(record):
             return False
+        await insert_steps(db, record["org_id"], record["id"], 0, kept, at=record["created_at"])
         if plan.budget is not None:
             limit = Usd(str(plan.budget.usd))
             await set_run_budget(

@@ -4,9 +4,10 @@ Every write first updates the run's own row under `owner` and `epoch`; when that
 the run over and StaleOwnerError is raised before anything is written. The same update numbers the events.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -64,7 +65,9 @@ class SqlRunStore:
     async def steps(self, run_id: str) -> Sequence[StepRun]:
         query = select(StepRunRow).where(StepRunRow.run_id == run_id).order_by(StepRunRow.started_at, StepRunRow.path)
         async with self._sessions.read() as db:
-            return tuple(step_of(row) for row in await db.scalars(query))
+            found = [step_of(row) for row in await db.scalars(query)]
+            texts = await _output_texts(db, run_id) if found else {}
+        return tuple(_in_recorded_order(step, texts.get(step.path)) for step in found)
 
     async def recordings(self, run_id: str) -> Sequence[Recording]:
         query = select(RecordingRow).where(RecordingRow.run_id == run_id).order_by(RecordingRow.path)
@@ -107,16 +110,7 @@ class SqlRunStore:
                 self._event(owner.run_id, first_seq + index, "step", step_event_body(step))
                 for index, step in enumerate(steps)
             ]
-            latest = {step.path: step for step in steps}
-            run_id = UUID(owner.run_id)
-            records = [step_record(org_id, run_id, owner.epoch, step) for step in latest.values()]
-            await insert_or_replace(db, StepRunRow, records)
-            recorded = [
-                recording_record(org_id, run_id, step.recording, at=self._clock.now())
-                for step in latest.values()
-                if step.recording is not None
-            ]
-            await insert_or_replace(db, RecordingRow, recorded)
+            await insert_steps(db, org_id, UUID(owner.run_id), owner.epoch, steps, at=self._clock.now())
             await _append(db, org_id, events)
         return events
 
@@ -172,6 +166,37 @@ class SqlRunStore:
 
     def _event(self, run_id: str, seq: int, kind: EventKind, body: Any) -> RunEvent:  # a JSON object
         return RunEvent(run_id=run_id, seq=seq, kind=kind, at=self._clock.now(), body=body)
+
+
+async def _output_texts(db: AsyncSession, run_id: str) -> dict[str, str]:
+    """Outputs by path as they were written, where the database keeps JSON in an order of its own."""
+    if db.get_bind().dialect.name != "postgresql":
+        return {}
+    query = select(RecordingRow.path, RecordingRow.output).where(
+        RecordingRow.run_id == run_id, RecordingRow.output.is_not(None)
+    )
+    return {path: text for path, text in (await db.execute(query)).all() if text is not None}
+
+
+def _in_recorded_order(step: StepRun, text: str | None) -> StepRun:
+    """The step with the keys of its output in the order in which whoever goes on from it is to read them."""
+    if text is None or step.status != "succeeded":
+        return step
+    return replace(step, output=json.loads(text))
+
+
+async def insert_steps(
+    db: AsyncSession, org_id: UUID, run_id: UUID, epoch: int, steps: Sequence[StepRun], *, at: datetime
+) -> None:
+    """Store states and recordings of steps; one row a path, the last one wins."""
+    latest = {step.path: step for step in steps}
+    await insert_or_replace(db, StepRunRow, [step_record(org_id, run_id, epoch, step) for step in latest.values()])
+    recorded = [
+        recording_record(org_id, run_id, step.recording, at=at)
+        for step in latest.values()
+        if step.recording is not None
+    ]
+    await insert_or_replace(db, RecordingRow, recorded)
 
 
 def _is_held_by(owner: RunOwner) -> ColumnElement[bool]:

@@ -10,6 +10,7 @@ from flows.runs import RunStore
 from platform_api.flow_api.dispatcher import RunDispatcher
 from platform_api.flow_api.events import LiveEvents, RunFeed
 from platform_api.flow_api.plans import FlowCompiler
+from platform_api.flow_api.replays import Replays
 from platform_api.flow_api.run_service import RunEntrance
 from platform_api.flow_api.schedules import SchedulePublisher
 
@@ -21,6 +22,7 @@ class FlowServices:
     compiler: FlowCompiler
     dispatcher: RunDispatcher
     entrance: RunEntrance
+    replays: Replays
     store: RunStore
     events: LiveEvents
     schedules: SchedulePublisher

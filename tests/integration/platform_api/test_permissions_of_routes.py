@@ -42,6 +42,8 @@ run:read      GET     /api/runs
 run:read      GET     /api/runs/{run_id}
 run:read      GET     /api/runs/{run_id}/events
 run:cancel    POST    /api/runs/{run_id}/cancel
+flow:run      POST    /api/runs/{run_id}/replay
+flow:run      POST    /api/runs/{run_id}/rerun
 run:read      GET     /api/approvals
 run:approve   POST    /api/runs/{run_id}/approvals/{path}
 call:read     GET     /api/calls/{call_id}
