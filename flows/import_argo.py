@@ -4,7 +4,6 @@ What a template does is carried over where a step here does it: `http`, `script`
 A container is a program of its own, which no step runs. Source: Argo's field reference and page on enhanced depends.
 """
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -13,13 +12,13 @@ from bridge.json_types import JsonObject, JsonValue
 from flows.builder_expressions import literal
 from flows.import_argo_conditions import Waits, condition_of, waits_of
 from flows.import_argo_scripts import as_function
+from flows.import_argo_values import duration_of, joined_text, mixed_text, needs_of, text_value
 from flows.import_report import (
     Draft,
     Imported,
     entries_at,
     get,
     identifier,
-    is_json,
     items_at,
     json_at,
     number_at,
@@ -34,7 +33,6 @@ Scope = Mapping[str, str]
 """What `inputs.parameters.NAME` stands for inside of a template, as expressions."""
 
 _MARK = re.compile(r"\{\{([^{}]+)\}\}")
-_DURATION = re.compile(r"(\d+)(s|m|h|d)?")
 _IGNORED = frozenset({"name", "inputs", "outputs", "dag", "http", "script", "suspend", "container", "steps"})
 _SPEC_READ = frozenset({"entrypoint", "arguments", "templates", "activeDeadlineSeconds", "onExit"})
 _MAX_NESTING = 5
@@ -176,7 +174,7 @@ class _Importer:
     ) -> JsonObject:
         """A DAG in the DAG: a body that runs once, or once an item."""
         last = self._draft.id_of(f"end:{step_id}", f"{step_id}_end")
-        finals = [name for name in body if not any(f"'{name}'" in str(_needs(other)) for other in body.values())]
+        finals = [name for name in body if not any(f"'{name}'" in str(needs_of(other)) for other in body.values())]
         end: JsonObject = {"type": "noop", "needs": list[JsonValue](finals)}
         config: dict[str, JsonValue] = {"items": [1], "do": {**body, last: end}}
         loop = repeated.get("foreach")
@@ -235,7 +233,7 @@ class _Importer:
 
     def _argument(self, one: YamlNode, read: Callable[[str], str | None]) -> str:
         """A parameter given to a template, as an expression; mixed texts are joined."""
-        return _joined(text_at(one, "value"), read)
+        return joined_text(text_at(one, "value"), read)
 
     # references
 
@@ -315,22 +313,22 @@ class _Importer:
                     one, f"header {text_at(one, 'name')}", "store its value as a secret: `${{ secrets.NAME }}`"
                 )
             else:
-                headers[text_at(one, "name")] = _mixed(text_at(one, "value"), read)
+                headers[text_at(one, "name")] = mixed_text(text_at(one, "value"), read)
         if text_at(inner, "http", "successCondition"):
             at = get(inner, "http", "successCondition") or inner
             self._draft.left_out(at, f"successCondition of {text_at(inner, 'name')}", "name the statuses in `expect`")
         config: dict[str, JsonValue] = {
             "method": text_at(inner, "http", "method").upper() or "GET",
-            "url": _mixed(text_at(inner, "http", "url"), read),
+            "url": mixed_text(text_at(inner, "http", "url"), read),
             "headers": headers,
-            "body": _mixed(text_at(inner, "http", "body"), read) or None,
+            "body": mixed_text(text_at(inner, "http", "body"), read) or None,
         }
         seconds = number_at(inner, "http", "timeoutSeconds")
         return {"type": "http", "with": without_none(config), **({"timeout": f"{int(seconds)}s"} if seconds else {})}
 
     def _suspend(self, inner: YamlNode, step_id: str) -> JsonObject:
         """With a duration it waits; without one a person has to let it go on, and may give parameters."""
-        duration = _duration(text_at(inner, "suspend", "duration"))
+        duration = duration_of(text_at(inner, "suspend", "duration"))
         self._kinds[step_id] = "suspend"
         if duration:
             return {"type": "wait", "with": {"for": duration}}
@@ -344,7 +342,7 @@ class _Importer:
     def _script(self, inner: YamlNode, read: Callable[[str], str | None]) -> JsonObject | None:
         def value_of(name: str) -> str | None:
             found = read(name)
-            return None if found is None else _text_value(found)
+            return None if found is None else text_value(found)
 
         made = as_function(text_at(inner, "script", "source"), value_of)
         if made is None:
@@ -360,8 +358,8 @@ class _Importer:
         more: dict[str, JsonValue] = {}
         limit = number_at(inner, "retryStrategy", "limit")
         if limit is not None:
-            pause = _duration(text_at(inner, "retryStrategy", "backoff", "duration"))
-            cap = _duration(text_at(inner, "retryStrategy", "backoff", "maxDuration"))
+            pause = duration_of(text_at(inner, "retryStrategy", "backoff", "duration"))
+            cap = duration_of(text_at(inner, "retryStrategy", "backoff", "maxDuration"))
             every = ["rate_limit", "timeout", "unavailable", "user", "internal"]
             rule: JsonObject = {
                 "attempts": min(int(limit) + 1, 20),
@@ -371,41 +369,5 @@ class _Importer:
             }
             more["retry"] = {key: value for key, value in rule.items() if value is not None}
         seconds = number_at(inner, "activeDeadlineSeconds")
-        timeout = _duration(text_at(inner, "timeout")) or (f"{int(seconds)}s" if seconds else None)
+        timeout = duration_of(text_at(inner, "timeout")) or (f"{int(seconds)}s" if seconds else None)
         return {**more, "timeout": timeout} if timeout else more
-
-
-def _text_value(expression: str) -> str:
-    """An expression as a text value of a step; a literal as itself."""
-    if expression.startswith('"') and is_json(expression):
-        return str(json.loads(expression)).replace("${{", "$${{")
-    return "${{ text(" + expression + ") }}"
-
-
-def _joined(text: str, read: Callable[[str], str | None]) -> str:
-    """A text with `{{...}}` in it as one expression."""
-    pieces: list[str] = []
-    end = 0
-    for mark in _MARK.finditer(text):
-        if text[end : mark.start()]:
-            pieces.append(literal(text[end : mark.start()]))
-        pieces.append(read(mark[1].strip()) or '""')
-        end = mark.end()
-    if text[end:] or not pieces:
-        pieces.append(literal(text[end:]))
-    if len(pieces) == 1:
-        return pieces[0]
-    return " + ".join(piece if piece.startswith('"') else f"text({piece})" for piece in pieces)
-
-
-def _mixed(text: str, read: Callable[[str], str | None]) -> str:
-    return _MARK.sub(lambda mark: "${{ " + (read(mark[1].strip()) or '""') + " }}", text.replace("${{", "$${{"))
-
-
-def _duration(text: str) -> str | None:
-    found = _DURATION.fullmatch(text.strip())
-    return f"{found[1]}{found[2] or 's'}" if found else None
-
-
-def _needs(step: JsonValue) -> JsonValue:
-    return step.get("needs", []) if isinstance(step, dict) else []
