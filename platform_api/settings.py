@@ -149,6 +149,7 @@ class Settings(Section):
     gives_own_secrets: bool = Field(default=False, description="Set by the command line: its runs are the operator's.")
     api_url: str | None = Field(default=None, description="For the CLI: the platform to talk to.")
     api_key: SecretStr | None = Field(default=None, description="For the CLI.")
+    worker_metrics_port: int | None = Field(default=None, ge=0, le=65535, description="None: a worker shows none.")
     otlp_endpoint: str | None = Field(default=None, pattern=r"^https?://[^\s]+$", repr=False)
     otlp_headers: SecretStr | None = Field(default=None, description="`name=value`, comma-separated, percent-encoded.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
@@ -234,6 +235,7 @@ _VARIABLES = {
     "smtp_url": "MODELBRIDGE_SMTP_URL",
     "api_url": "MODELBRIDGE_API_URL",
     "api_key": "MODELBRIDGE_API_KEY",
+    "worker_metrics_port": "MODELBRIDGE_WORKER_METRICS_PORT",
     "otlp_endpoint": "MODELBRIDGE_OTLP_ENDPOINT",
     "otlp_headers": "OTEL_EXPORTER_OTLP_HEADERS",
     "log_level": "MODELBRIDGE_LOG_LEVEL",

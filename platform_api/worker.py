@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import socket
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import httpx
@@ -39,6 +40,9 @@ async def _work(settings: Settings, api_url: str, pool: str, wait_s: float, read
     from platform_api.database.session import Database
     from platform_api.flow_api.run_loader import SqlRunLoader
     from platform_api.migrations.runner import upgrade_database
+    from platform_api.operations.metrics import Metrics
+    from platform_api.operations.metrics_server import serving_metrics
+    from platform_api.operations.telemetry import Telemetry
     from platform_api.wiring import open_runtime
 
     try:
@@ -51,7 +55,14 @@ async def _work(settings: Settings, api_url: str, pool: str, wait_s: float, read
     database = Database(settings.database_url)
     try:
         await upgrade_database(database)
-        async with open_runtime(settings, database, with_prefect=False) as runtime:
+        metrics, port = Metrics(), settings.worker_metrics_port
+        telemetry = Telemetry.of(settings, metrics)
+        async with AsyncExitStack() as stack:
+            runtime = await stack.enter_async_context(
+                open_runtime(settings, database, telemetry=telemetry, with_prefect=False)
+            )
+            if port is not None:
+                await stack.enter_async_context(serving_metrics(metrics, settings.host, port))
             loader = SqlRunLoader(database, runtime.engine, runtime.flows.compiler, runtime.flows.entrance)
             await run_worker(
                 loader,
