@@ -15,12 +15,14 @@ OF_CALL = "modelbridge-call:"
 
 
 def with_carried(response: ChatResponse) -> ChatResponse:
-    """The answer with a thought for every mark."""
+    """The answer with a thought for every mark; and with its reasoning, where the pieces are signatures alone."""
     marks = tuple(_carrier(call.id, call.signature) for call in response.tool_calls if call.signature)
-    if not marks:
+    parts = response.reasoning_parts
+    is_unsaid = bool(response.reasoning) and bool(parts or marks) and not any(part.text for part in parts)
+    if not marks and not is_unsaid:
         return response
-    unsigned = (ReasoningPart(response.reasoning),) if response.reasoning and not response.reasoning_parts else ()
-    return replace(response, reasoning_parts=(*unsigned, *response.reasoning_parts, *marks))
+    unsigned = (ReasoningPart(response.reasoning),) if is_unsaid else ()
+    return replace(response, reasoning_parts=(*unsigned, *parts, *marks))
 
 
 class CarryingEncoder:

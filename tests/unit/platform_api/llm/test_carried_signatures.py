@@ -78,6 +78,15 @@ def test_a_mark_whose_call_is_gone_is_left_out() -> None:
     assert turn.tool_calls == ()
 
 
+@pytest.mark.parametrize("dialect", [AnthropicMessages(), OpenAIResponses()])
+def test_a_thought_is_told_where_only_what_was_said_is_signed(dialect: ChatDialect) -> None:
+    answer = ChatResponse("It rains.", "stop", None, reasoning="hm", reasoning_parts=(ReasoningPart("", "google:s"),))
+    body = json.loads(dialect.read(asked(dialect, [])).reply(answer, FACTS))
+
+    assert "hm" in json.dumps(body)
+    assert [part.text for part in sent_back(dialect, parts_of(dialect, body)).reasoning] == ["hm", ""]
+
+
 def test_signed_thoughts_stay_beside_the_marks() -> None:
     dialect = AnthropicMessages()
     answer = ChatResponse("", "tool_calls", None, CALLS, reasoning_parts=(ReasoningPart("hm", "google:t"),))
