@@ -3,7 +3,7 @@
 NODE_TYPES = frozenset(
     {
         "retrieve", "ingest", "agent", "mcp",
-        "notify", "storage",
+        "storage",
     }
 )  # fmt: skip
 TRIGGER_TYPES = frozenset({"webhook", "event", "run_completed"})

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from bridge.json_types import JsonObject, JsonValue
+from nodes.channels import Channel, MailServer
 from nodes.errors import NodeError
 
 
@@ -87,3 +88,5 @@ class Outside:
     python: PythonRules = field(default_factory=PythonRules)
     secrets: Secrets = field(default_factory=NoSecrets)
     databases: Databases = field(default_factory=NoDatabases)
+    channels: Mapping[str, Channel] = field(default_factory=dict[str, Channel])
+    mail: MailServer | None = None

@@ -24,6 +24,7 @@ BUILT_IN = (
     "nodes.http",
     "nodes.llm",
     "nodes.loop",
+    "nodes.notify",
     "nodes.python",
     "nodes.sql",
     "nodes.switch",

@@ -1,6 +1,6 @@
-"""Sections of modelbridge.yaml that say what flows may use: databases."""
+"""Sections of modelbridge.yaml that say what flows may use: databases, channels."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 
@@ -18,3 +18,25 @@ class DatabaseEntry(Entry):
 
     url: SecretStr = Field(description="postgresql://user:password@host/name, or sqlite:///file.db beside this file.")
     write: bool = Field(default=False, description="Steps that say `write: true` may change it.")
+
+
+Address = Annotated[str, StringConstraints(pattern=r"^[^\s@<>,;]+@[^\s@<>,;]+$", max_length=320)]
+
+
+class EmailEntry(Entry):
+    """Mail to fixed people, through MODELBRIDGE_SMTP_URL."""
+
+    type: Literal["email"]
+    to: tuple[Address, ...] = Field(min_length=1, max_length=50)
+    subject: str = Field(default="A message from a flow", min_length=1, max_length=200)
+
+
+class WebEntry(Entry):
+    """A Slack-compatible webhook, or one that takes `{id, text, flow, run_id, step}`. It may be anywhere."""
+
+    type: Literal["slack", "webhook"]
+    url: SecretStr
+    headers: dict[str, SecretStr] = Field(default_factory=dict[str, SecretStr])
+
+
+ChannelEntry = Annotated[EmailEntry | WebEntry, Field(discriminator="type")]

@@ -20,8 +20,8 @@ from bridge.catalog.known_providers import MOCK, default_providers
 from bridge.config import BridgeConfig
 from bridge.config_problems import nearest, problems_of
 from platform_api.database.addresses import sqlite_url
+from platform_api.outside_sections import ChannelEntry, DatabaseEntry, EntryName
 from platform_api.rates import LimitsSection
-from platform_api.outside_sections import DatabaseEntry, EntryName
 
 Registration = Literal["open", "invite", "closed"]
 SECRET_NAME = r"[A-Z][A-Z0-9_]{0,62}"  # noqa: S105  # what names look like
@@ -125,6 +125,7 @@ class PlatformSections(Section):
     python: PythonSection = Field(default_factory=PythonSection)
     secrets: dict[SecretName, SecretStr] = Field(default_factory=dict[str, SecretStr], repr=False)
     databases: dict[EntryName, DatabaseEntry] = Field(default_factory=dict[str, DatabaseEntry])
+    channels: dict[EntryName, ChannelEntry] = Field(default_factory=dict[str, ChannelEntry])
     journal: JournalSection = Field(default_factory=JournalSection)
     telemetry: TelemetrySection = Field(default_factory=TelemetrySection)
 

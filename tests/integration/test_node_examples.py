@@ -39,6 +39,7 @@ OUTPUTS: JsonObject = {
     "http": {"status": 404},
     "loop": {"n": 32, "passes": 5},
     "noop": {},
+    "notify": {"delivered": True},
     "python": {"total": 42.5},
     "sql": {"names": ["Ada", "Grace"], "count": 2},
     "switch": {"done": "a person decides"},

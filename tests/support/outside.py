@@ -5,9 +5,11 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
+from nodes.channels import WebChannel
 from nodes.context import HttpRules
 from nodes.outside import Outside, PythonRules
 from platform_api.sql.connections import SqlConnections, named_database
+from tests.support.http_server import http_server
 
 PEOPLE = (("Ada", "1815-12-10", "Bern"), ("Grace", "1906-12-09", "Bern"), ("Alan", "1912-06-23", "London"))
 
@@ -17,10 +19,12 @@ async def outside_world(folder: Path) -> AsyncGenerator[Outside]:
     """Everything the examples name."""
     people(folder / "people.db")
     database = named_database("sqlite:///people.db", may_write=False, base=folder)
-    yield Outside(
-        python=PythonRules(allow_source=True, functions=frozenset({"statistics:fmean"})),
-        databases=SqlConnections({"people": database}, HttpRules()),
-    )
+    async with http_server(lambda _: (204, {}, b"")) as receiver:
+        yield Outside(
+            python=PythonRules(allow_source=True, functions=frozenset({"statistics:fmean"})),
+            databases=SqlConnections({"people": database}, HttpRules()),
+            channels={"ops": WebChannel("slack", receiver.url("/hook"))},
+        )
 
 
 def people(path: Path) -> None:
