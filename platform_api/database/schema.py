@@ -2,10 +2,10 @@
 
 from sqlalchemy import MetaData
 
-from platform_api.database.tables import flows, identity, operations, secrets, usage, vectors
+from platform_api.database.tables import flows, identity, operations, secrets, triggers, usage, vectors
 from platform_api.database.tables.base import Base
 
-TABLE_FILES = (identity, flows, usage, operations, secrets, vectors)
+TABLE_FILES = (identity, flows, usage, operations, secrets, triggers, vectors)
 
 BY_HAND = ("vector_words", "ix_vector_chunks_words")
 """How the names of tables and indexes begin that revisions make by hand: what searches words is spelled differently by

@@ -22,6 +22,8 @@ class FlowRow(OrgScoped, Base):
     description: Mapped[str] = mapped_column(Text, default="")
     latest_version: Mapped[int]
     published_version: Mapped[int | None]
+    canary_version: Mapped[int | None]
+    canary_percent: Mapped[int | None]
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
 
