@@ -24,6 +24,7 @@ from flows.inline_lane import InlineLane
 from flows.run_memory import MemoryOutcomeCache
 from nodes.context import HttpRules
 from platform_api.app import create_app
+from platform_api.auth.announcements import RedisChannel, channel_of, shared_forgetting
 from platform_api.auth.identity import Identity
 from platform_api.budgets import endpoints as budgets
 from platform_api.budgets.ledger import SqlBudgetLedger
@@ -184,6 +185,14 @@ def build_application(
         return parts[0]
 
     @asynccontextmanager
+    async def announcing(app: FastAPI) -> AsyncGenerator[None]:
+        channel = channel_of(database, settings.redis_url)
+        if isinstance(channel, RedisChannel):
+            app.state.metrics.watch_redis(channel.link)
+        async with shared_forgetting(app.state.identity.authenticator, channel):
+            yield
+
+    @asynccontextmanager
     async def runtime_part(app: FastAPI) -> AsyncGenerator[None]:
         identity: Identity = app.state.identity
         readiness = app.state.readiness
@@ -227,7 +236,7 @@ def build_application(
             native_endpoints.router,
         ],
         data_plane=DataPlane(parts=plane_parts),
-        parts=[runtime_part],
+        parts=[announcing, runtime_part],
     )
     app.data_plane_description = described_paths
     return app

@@ -27,6 +27,8 @@ OUTAGE_S = 900.0
 """How long a known caller is served when the database cannot be asked. What needs the database fails by itself."""
 UNREACHABLE = (OperationalError, InterfaceError, PoolTimeoutError, OSError)
 MAX_ENTRIES = 20_000
+EVERYTHING = "*"
+"""In place of an entry's name: all of them."""
 SESSION_SLIDES = timedelta(days=7)
 
 
@@ -37,7 +39,9 @@ class _Entry:
 
 
 class Authenticator:
-    """Looks credentials up. What this process changes it forgets at once; others follow within 30 s."""
+    """Looks credentials up. What this process changes it forgets at once; others follow as soon as they hear of it
+    (`announcements`), and within 30 s at worst.
+    """
 
     def __init__(self, database: Database, signing_keys: SigningKeys, clock: Clock) -> None:
         self._sessions = database.system()
@@ -47,6 +51,8 @@ class Authenticator:
         self._generation = 0
         self._used_keys: dict[UUID, datetime] = {}
         self._used_sessions: dict[UUID, datetime] = {}
+        self.on_forget: Callable[[str], None] = _nobody_listens
+        """Told of every entry that was forgotten here, to tell other processes."""
         self.refused_by_checksum = 0
         """Credentials that looked like keys but carried a wrong checksum: no look-up was made for them."""
 
@@ -70,14 +76,21 @@ class Authenticator:
         return caller
 
     def forget(self, name: str) -> None:
-        """Drop one entry: `key:<hash>`, `session:<hash>` or `family:<id>`. A look-up under way is not kept either."""
-        self._generation += 1
-        self._entries.pop(name, None)
+        """Drop one entry here and in other processes: `key:<hash>`, `session:<hash>` or `family:<id>`."""
+        self.drop(name)
+        self.on_forget(name)
 
     def forget_all(self) -> None:
         """Drop everything: after a change of roles, members or organisations."""
+        self.forget(EVERYTHING)
+
+    def drop(self, name: str) -> None:
+        """Drop one entry, or EVERYTHING, here alone. A look-up under way is not kept either."""
         self._generation += 1
-        self._entries.clear()
+        if name == EVERYTHING:
+            self._entries.clear()
+        else:
+            self._entries.pop(name, None)
 
     async def write_uses(self) -> None:
         """Store when keys and sessions were last used; sessions slide with it. Called every half minute."""
@@ -151,6 +164,10 @@ class Authenticator:
             while len(self._entries) > MAX_ENTRIES:
                 self._entries.popitem(last=False)
         return caller
+
+
+def _nobody_listens(_name: str) -> None:
+    pass
 
 
 def _bearer(authorization: str) -> str:
