@@ -109,3 +109,48 @@ def test_a_dashboard_asks_only_for_metrics_the_platform_has(dashboard: Path) -> 
 
     assert queries
     assert {name for name in asked if re.sub(r"_(bucket|count|sum)$", "", name) not in METRIC_NAMES} == set()
+
+
+def test_an_alert_asks_only_for_metrics_the_platform_has() -> None:
+    from platform_api.operations.metrics import METRIC_NAMES
+
+    rules = YAML(typ="safe").load((ROOT / "deploy/prometheus/alerts.yml").read_text(encoding="utf-8"))
+    asked = {
+        rule["alert"]: re.findall(r"modelbridge_\w+", rule["expr"])
+        for group in rules["groups"]
+        for rule in group["rules"]
+    }
+
+    assert len(asked) > 8
+    unknown = {
+        (alert, name)
+        for alert, names in asked.items()
+        for name in names
+        if re.sub(r"_(bucket|count|sum)$", "", name) not in METRIC_NAMES
+    }
+    assert unknown == set()
+
+
+def test_panels_of_a_dashboard_do_not_lie_on_one_another() -> None:
+    for dashboard in (ROOT / "deploy/grafana/dashboards").glob("*.json"):
+        panels = json.loads(dashboard.read_text(encoding="utf-8"))["panels"]
+        places = [panel["gridPos"] for panel in panels]
+        cells = [
+            (x, y)
+            for at in places
+            for x in range(at["x"], at["x"] + at["w"])
+            for y in range(at["y"], at["y"] + at["h"])
+        ]
+        assert len(cells) == len(set(cells)), dashboard.name
+        assert len({panel["id"] for panel in panels}) == len(panels)
+
+
+def test_prometheus_asks_the_port_where_workers_show_their_metrics(compose: dict[str, Any]) -> None:
+    jobs = YAML(typ="safe").load((ROOT / "deploy/prometheus/prometheus.yml").read_text(encoding="utf-8"))[
+        "scrape_configs"
+    ]
+
+    ports = [found["port"] for job in jobs for found in job.get("dns_sd_configs", ())]
+    environment = compose["services"]["worker"]["environment"]
+    assert ports == [int(environment["MODELBRIDGE_WORKER_METRICS_PORT"])]
+    assert environment["MODELBRIDGE_HOST"] == "0.0.0.0"  # inside the compose network
