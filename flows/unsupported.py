@@ -2,7 +2,7 @@
 
 NODE_TYPES = frozenset(
     {
-        "retrieve", "ingest", "agent", "mcp",
+        "agent", 
         "storage",
     }
 )  # fmt: skip

@@ -7,6 +7,8 @@ from typing import Protocol
 from bridge.json_types import JsonObject, JsonValue
 from nodes.channels import Channel, MailServer
 from nodes.errors import NodeError
+from nodes.mcp_servers import McpServer
+from nodes.vector_index import NoVectorIndex, VectorIndex
 
 
 class Secrets(Protocol):
@@ -90,3 +92,5 @@ class Outside:
     databases: Databases = field(default_factory=NoDatabases)
     channels: Mapping[str, Channel] = field(default_factory=dict[str, Channel])
     mail: MailServer | None = None
+    mcp_servers: Mapping[str, McpServer] = field(default_factory=dict[str, McpServer])
+    vectors: VectorIndex = field(default_factory=NoVectorIndex)

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from fastapi import FastAPI
@@ -65,6 +65,7 @@ from platform_api.settings import Settings
 from platform_api.usage import endpoints as usage
 from platform_api.usage.drain import UsageDrain
 from platform_api.usage.journal import Journal
+from platform_api.vectors.index import SqlVectorIndex
 
 log = logging.getLogger(__name__)
 
@@ -301,7 +302,7 @@ def _joined(
         load_plan=compiler.load_plan,
         clock=clock,
         http=HttpRules(allow_hosts=settings.http_allow_hosts),
-        outside=outside_of(settings, secrets_of(settings, database)),
+        outside=replace(outside_of(settings, secrets_of(settings, database)), vectors=SqlVectorIndex(database, clock)),
         cache=MemoryOutcomeCache(clock),
         answers=SqlAnswers(database),
         keeps_recordings=settings.sections.recordings.enabled,
