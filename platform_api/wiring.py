@@ -369,4 +369,4 @@ def _watch(metrics: Metrics, shared: SharedState, limits: TenantLimits) -> None:
 def _count(metrics: Metrics, dispatcher: RunDispatcher, drain: UsageDrain) -> None:
     metrics.runs_active.set_function(lambda: dispatcher.n_walks)
     metrics.journal_pending_bytes.set_function(lambda: drain.undrained_bytes)
-    metrics.journal_lag_seconds.set_function(lambda: float(getattr(drain, "lag_s", 0.0)))
+    metrics.journal_lag_seconds.set_function(lambda: drain.lag_s)
