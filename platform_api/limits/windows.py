@@ -31,8 +31,8 @@ class Window:
 
     @property
     def slice_ms(self) -> int:
-        """Milliseconds of one slice."""
-        return self.window_s * 1000 // SLICES
+        """Milliseconds of one slice, rounded up: 60 of them are never less than the window."""
+        return -(-self.window_s * 1000 // SLICES)
 
     def share(self, replicas: int) -> "Window":
         """What one of so many processes may admit by itself; at least 1."""
@@ -213,7 +213,7 @@ class MemoryCounter:
     def _forget(self, now_ms: int) -> None:
         """Drop windows of which nothing counts any more; and a tenth of the others, oldest first, when all do."""
         for (_, _, window_s), count in self._counts.items():
-            count.pass_to(now_ms * SLICES // (window_s * 1000))
+            count.pass_to(now_ms // -(-window_s * 1000 // SLICES))
         self._counts = {name: count for name, count in self._counts.items() if count.slices}
         if len(self._counts) >= self._max_windows:
             for name in list(self._counts)[: self._max_windows // 10 + 1]:
