@@ -1,6 +1,6 @@
 """The whole API behind a real server, with a mock provider in every dialect."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,11 +39,14 @@ class Gateway:
 
 
 @asynccontextmanager
-async def running_gateway(url: str, home: Path, *, has_local_model: bool = True) -> AsyncGenerator[Gateway]:
-    """Over the migrated database at `url`."""
+async def running_gateway(
+    url: str, home: Path, *, has_local_model: bool = True, more: Mapping[str, Mapping[str, Any]] | None = None
+) -> AsyncGenerator[Gateway]:
+    """Over the migrated database at `url`. `more`: sections of the configuration to add to."""
     home.mkdir(parents=True, exist_ok=True)
     with (home / "modelbridge.yaml").open("w") as file:
-        YAML().dump(_config(has_local_model=has_local_model), file)
+        config = _config(has_local_model=has_local_model)
+        YAML().dump(config | {name: config[name] | dict(section) for name, section in (more or {}).items()}, file)
     environ = {"MODELBRIDGE_HOME": str(home), "DATABASE_URL": url, "JWT_SECRET_KEY": SECRET}
     database = Database(url, pool_size=5)
     app = build_application(Settings.from_environment(environ, folder=home), database, drain_grace_s=0.2)
