@@ -111,6 +111,8 @@ class EngineServices:
     """Without one, a step's cache rule stores nothing and every step runs."""
     answers: Answers = field(default_factory=NoAnswers)
     observers: Sequence[WalkObserver] = ()
+    sync_usage: Callable[[], Awaitable[None]] | None = None
+    """Awaited before an outcome that names calls is stored: what they cost is safe when it returns."""
     source: StepSource | None = None
     """Who answers steps instead of the world; None: they are executed."""
     keeps_recordings: bool = True

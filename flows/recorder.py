@@ -22,6 +22,7 @@ class Recorder:
         self._store = services.store
         self._bus = services.bus
         self._clock = services.clock
+        self._sync_usage = services.sync_usage
         self._delay_s = services.limits.flush_after_s
         self._owner = owner
         self._walked = walked
@@ -76,6 +77,8 @@ class Recorder:
             try:
                 if run is not None:
                     self._announce(await self._store.save_run(self._owner, run))
+                if self._sync_usage is not None and any(step.call_ids for step in steps):
+                    await self._sync_usage()
                 if steps:
                     self._announce(await self._store.save_steps(self._owner, steps))
             except StaleOwnerError as error:

@@ -307,6 +307,7 @@ def _joined(
         answers=SqlAnswers(database),
         keeps_recordings=settings.sections.recordings.enabled,
         observers=telemetry.observers(),
+        sync_usage=drain.sync,
     )
     max_runs = settings.sections.engine.max_parallel_runs
     is_durable = with_prefect and settings.prefect_api_url is not None and settings.sections.engine.durable != "off"

@@ -74,6 +74,11 @@ class UsageDrain:
         self._journal.record(call)
 
     @property
+    def journal(self) -> Journal:
+        """The journal of this process."""
+        return self._journal
+
+    @property
     def undrained_bytes(self) -> int:
         """How much of this process's journal is not in the database yet."""
         found = segments(self._journal.folder)

@@ -33,11 +33,13 @@ log = logging.getLogger(__name__)
 
 Fsync = Literal["always", "interval", "never"]
 _SUFFIX = ".log"
+_MAX_KEPT = 1000
+"""Of calls that cost nothing, refused ones mostly; of all others every one is kept."""
 _REFUSAL = "usage cannot be recorded at the moment, so nothing was sent to a provider; try again in a moment"
 
 
 class JournalError(OSError):
-    """The journal cannot be written; what could not be written is kept and tried again with the next record."""
+    """The journal's folder belongs to another process."""
 
 
 class JournalLock:
@@ -136,12 +138,13 @@ class Journal:
             self._refused(error)
 
     def record(self, call: CallRecord) -> None:
-        """Append the call. Raises JournalError when the disk refuses it; the record is then kept for later."""
+        """Append the call; it is kept when the disk refuses it."""
         try:
             self._append(self._encoder.encode(call))
         except OSError as error:
             self._refused(error)
-            raise JournalError(f"the usage journal {self.folder} cannot be written: {error}") from error
+            if not call.attempts and len(self._unwritten) > _MAX_KEPT:
+                self._unwritten.pop()
 
     def retry(self) -> None:
         """Write what the disk did not take before, if it takes it now."""

@@ -249,8 +249,7 @@ async def test_a_call_that_the_disk_did_not_take_reaches_the_ledger_from_memory(
     sent = ledger.dispatch(new_id())
     journal.dispatched(sent)
     with full_disk(journal):
-        with pytest.raises(OSError, match="cannot be written"):
-            drain.record(ledger.ended(sent))
+        drain.record(ledger.ended(sent))
         waited = drain.undrained_bytes
         await drain.flush()
         stored = await ledger.rows()

@@ -1,7 +1,7 @@
 """The recorder: order, batches, fencing, a store that is away."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 import pytest
@@ -28,14 +28,16 @@ class WatchedStore(MemoryRunStore):
         return await super().save_steps(owner, steps)
 
 
-async def recorder(flush_after_s: float = 10.0) -> tuple[Recorder, WatchedStore]:
+async def recorder(
+    flush_after_s: float = 10.0, sync_usage: Callable[[], Awaitable[None]] | None = None
+) -> tuple[Recorder, WatchedStore]:
     engine = Engine(limits=EngineLimits(flush_after_s=flush_after_s))
     store = WatchedStore(engine.clock)
     store.writes = []
     await store.create(a_run(a_plan()))
     owner = await store.acquire("r1", "me")
     assert owner is not None
-    return Recorder(replace(engine.services, store=store), owner), store
+    return Recorder(replace(engine.services, store=store, sync_usage=sync_usage), owner), store
 
 
 def step(path: str, status: str = "succeeded") -> StepRun:
@@ -51,6 +53,40 @@ async def test_a_commit_takes_along_what_was_noted_before_it() -> None:
     await pen.close()
 
     assert store.writes == [["a:succeeded", "b:succeeded"]]
+
+
+async def test_an_outcome_that_names_calls_is_stored_after_what_they_cost_is_safe() -> None:
+    synced_after: list[int] = []
+
+    async def sync_usage() -> None:
+        await asyncio.sleep(0)
+        synced_after.append(len(store.writes))
+
+    pen, store = await recorder(sync_usage=sync_usage)
+    await pen.commit(step("free"))
+    await pen.commit(replace(step("paid"), call_ids=("c1",)))
+    pen.note(replace(step("noted"), call_ids=("c2",)))
+    await pen.flush()
+    await pen.close()
+
+    assert store.writes == [["free:succeeded"], ["paid:succeeded"], ["noted:succeeded"]]
+    assert synced_after == [1, 2]
+
+
+async def test_an_outcome_whose_calls_are_not_safe_is_kept_for_the_next_write() -> None:
+    failures = [OSError("no disk")]
+
+    async def sync_usage() -> None:
+        if failures:
+            raise failures.pop()
+
+    pen, store = await recorder(sync_usage=sync_usage)
+    with pytest.raises(OSError, match="no disk"):
+        await pen.commit(replace(step("paid"), call_ids=("c1",)))
+    await pen.flush()
+    await pen.close()
+
+    assert store.writes == [["paid:succeeded"]]
 
 
 async def test_commits_that_come_together_become_one_write() -> None:
