@@ -7,7 +7,7 @@ import traceback
 import typer
 from typer.exceptions import Abort, Exit, TyperException
 
-from platform_api.cli import admin, approvals, flow_documents, flow_imports, models, platform, runs, simulation
+from platform_api.cli import admin, approvals, flow_documents, flow_imports, models, platform, replays, runs, simulation
 from platform_api.cli.outcome import FAILED, INTERRUPTED, INVALID, UNREACHABLE, CommandError, err
 
 app = typer.Typer(
@@ -33,6 +33,7 @@ app.command()(platform.worker)
 app.command()(platform.studio)
 app.command()(platform.doctor)
 app.add_typer(flow_imports.app, name="flows")
+app.add_typer(replays.app, name="runs")
 app.add_typer(platform.database, name="db")
 app.add_typer(admin.app, name="admin")
 

@@ -13,6 +13,7 @@ import typer
 from platform_api.cli.flow_documents import print_diagnostics, read_document, reader_beside
 from platform_api.cli.outcome import FAILED, INTERRUPTED, INVALID, WAITING, CommandError, print_json
 from platform_api.cli.platform import AsJson, settings_of_process
+from platform_api.cli.replays import AllowCalls, From, Which, With, replay_here, rerun_here, run_id_of
 from platform_api.cli.run_views import Progress, run_json, show_run
 
 if TYPE_CHECKING:
@@ -28,17 +29,37 @@ POLL_S = 0.2
 
 
 def run(
-    file: Annotated[Path, typer.Argument(help="A flow document.", metavar="FLOW.yaml")],
+    file: Annotated[Path | None, typer.Argument(help="A flow document.", metavar="FLOW.yaml")] = None,
     inputs: Annotated[list[str] | None, typer.Option("-i", "--input", metavar="NAME=VALUE", help="One input.")] = None,
     inputs_file: Annotated[Path | None, typer.Option("--inputs", help="A JSON or YAML file of inputs.")] = None,
+    replay: Annotated[str | None, typer.Option("--replay", help="A run to take once more.", metavar="RUN")] = None,
+    start: From = None,
+    edited: With = None,
+    allow_calls: AllowCalls = False,
     as_json: AsJson = False,
 ) -> int:
-    """Run one flow here. Exit 0 succeeded, 1 failed, 2 invalid flow or input, 3 waiting for approval."""
+    """Run one flow here. Exit 0 succeeded, 1 failed, 2 invalid flow or input, 3 waiting for approval.
+
+    With `--replay RUN` every model and http step is answered from the recording, and what differs is told; with
+    `--from STEP` that step and what follows are run anew over the recorded outcomes of the others.
+    """
+    if replay is not None:
+        return _once_more(Which(run_id_of(replay), edited or file), start, allow_calls=allow_calls, as_json=as_json)
+    if file is None or start is not None or edited is not None or allow_calls:
+        needed = "FLOW.yaml" if file is None else "--replay RUN, for --from, --with and --allow-calls"
+        raise CommandError(f"run needs {needed}", INVALID)
     given = _given(inputs_file)
     raw = raw_pairs(inputs or [], "-i")
     settings = settings_of_process()
     text = read_document(file)
     return asyncio.run(_run(settings, file, text, (raw, given), as_json=as_json))
+
+
+def _once_more(which: Which, start: str | None, *, allow_calls: bool, as_json: bool) -> int:
+    settings = settings_of_process()
+    if start is not None:
+        return rerun_here(settings, which, start=start, as_json=as_json)
+    return replay_here(settings, which, may_call=allow_calls, as_json=as_json)
 
 
 async def _run(
@@ -58,7 +79,7 @@ async def _run(
         if checked.plan is None:
             return _show_invalid(checked, as_json=as_json)
         values = _checked_inputs(checked.plan, inputs)
-        version = await _store(runtime, org_id, text, checked)
+        version = await store_version(runtime, org_id, text, checked)
         run_id = await _enter(runtime, org_id, checked.plan.flow, version, values)
         was_interrupted = await follow(runtime, org_id, run_id, is_quiet=as_json)
         done = await runtime.store.load(run_id)
@@ -122,7 +143,7 @@ def _checked_inputs(plan: "Plan", inputs: tuple[Mapping[str, str], Mapping[str, 
         raise CommandError(f"the inputs do not fit flow {plan.flow}: " + "; ".join(lines), INVALID) from error
 
 
-async def _store(runtime: "Runtime", org_id: UUID, text: str, checked: "Checked") -> int:
+async def store_version(runtime: "Runtime", org_id: UUID, text: str, checked: "Checked") -> int:
     """Keep the document as a version, so that the run can be looked at, resumed and replayed."""
     from platform_api.flow_api import service
 

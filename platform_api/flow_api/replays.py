@@ -16,6 +16,7 @@ from flows.replay import NotReplayableError, load_recorded, replay
 from flows.replay_report import ReplayReport, report_of
 from flows.replay_source import RecordedRun
 from flows.rerun import Kept, kept_steps
+from flows.runs import Run
 from flows.validate import ModelNames
 from nodes.context import ModelCaller
 from nodes.errors import NodeError
@@ -136,6 +137,17 @@ class Replays:
             return await load_recorded(self._engine.store, str(run_id))
         except NotReplayableError as error:
             raise ConflictError(str(error), code="run_not_final") from error
+
+    async def content_hash(self, org_id: UUID, run: Run) -> str | None:
+        """Of the version that the run pinned; None when it cannot be compiled where its files are not."""
+        try:
+            return (await self._plan(org_id, run.flow, run.version)).content_hash
+        except (ConflictError, NotFoundError):
+            return None
+
+    def remember(self, org_id: UUID, text: str, plan: Plan) -> None:
+        """Use `plan` for this text: it was compiled where the files it refers to can be read."""
+        self._lenient.remember(org_id, text, plan)
 
     async def _plan(self, org_id: UUID, flow: str, version: int) -> Plan:
         try:
