@@ -25,6 +25,7 @@ BUILT_IN = (
     "nodes.ingest",
     "nodes.llm",
     "nodes.loop",
+    "nodes.mcp",
     "nodes.notify",
     "nodes.python",
     "nodes.sql",

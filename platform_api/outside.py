@@ -8,8 +8,9 @@ from sqlalchemy.exc import ArgumentError
 
 from nodes.channels import Channel, EmailChannel, MailSecurity, MailServer, WebChannel
 from nodes.context import HttpRules
+from nodes.mcp_servers import McpServer
 from nodes.outside import Outside, PythonRules, Secrets
-from platform_api.outside_sections import EmailEntry, WebEntry
+from platform_api.outside_sections import EmailEntry, McpEntry, WebEntry
 from platform_api.settings import Settings, SettingsError
 from platform_api.sql.connections import NamedDatabase, SqlConnections, named_database
 
@@ -27,6 +28,7 @@ def outside_of(settings: Settings, secrets: Secrets) -> Outside:
         secrets=secrets,
         databases=SqlConnections(_databases(settings, base), rules),
         channels={name: _channel(entry) for name, entry in settings.sections.channels.items()},
+        mcp_servers={name: _mcp_server(entry) for name, entry in settings.sections.mcp_servers.items()},
         mail=None if settings.smtp_url is None else mail_server(settings.smtp_url.get_secret_value()),
     )
 
@@ -84,3 +86,13 @@ def _databases(settings: Settings, base: Path) -> dict[str, NamedDatabase]:
             message = f"databases.{name}.url: take postgresql://user@host/name or sqlite:///file.db"
             raise SettingsError(message) from None
     return found
+
+
+def _mcp_server(entry: McpEntry) -> McpServer:
+    return McpServer(
+        command=entry.command,
+        env={name: value.get_secret_value() for name, value in entry.env.items()},
+        folder=entry.folder,
+        url=entry.url,
+        headers={name: value.get_secret_value() for name, value in entry.headers.items()},
+    )

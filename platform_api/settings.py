@@ -20,7 +20,7 @@ from bridge.catalog.known_providers import MOCK, default_providers
 from bridge.config import BridgeConfig
 from bridge.config_problems import nearest, problems_of
 from platform_api.database.addresses import sqlite_url
-from platform_api.outside_sections import ChannelEntry, DatabaseEntry, EntryName
+from platform_api.outside_sections import ChannelEntry, DatabaseEntry, EntryName, McpEntry
 from platform_api.rates import LimitsSection
 
 Registration = Literal["open", "invite", "closed"]
@@ -126,6 +126,7 @@ class PlatformSections(Section):
     secrets: dict[SecretName, SecretStr] = Field(default_factory=dict[str, SecretStr], repr=False)
     databases: dict[EntryName, DatabaseEntry] = Field(default_factory=dict[str, DatabaseEntry])
     channels: dict[EntryName, ChannelEntry] = Field(default_factory=dict[str, ChannelEntry])
+    mcp_servers: dict[EntryName, McpEntry] = Field(default_factory=dict[str, McpEntry])
     journal: JournalSection = Field(default_factory=JournalSection)
     telemetry: TelemetrySection = Field(default_factory=TelemetrySection)
 

@@ -40,6 +40,7 @@ OUTPUTS: JsonObject = {
     "http": {"status": 404},
     "ingest": {"count": 2, "chunks": 2},
     "loop": {"n": 32, "passes": 5},
+    "mcp": {"sum": 5},
     "noop": {},
     "notify": {"delivered": True},
     "python": {"total": 42.5},

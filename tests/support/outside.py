@@ -1,17 +1,21 @@
 """What the examples of nodes reach beyond the engine: real, small, on this machine."""
 
 import sqlite3
+import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 from nodes.channels import WebChannel
 from nodes.context import HttpRules
+from nodes.mcp_servers import McpServer
 from nodes.outside import Outside, PythonRules
 from platform_api.sql.connections import SqlConnections, named_database
 from tests.support.http_server import http_server
 
 PEOPLE = (("Ada", "1815-12-10", "Bern"), ("Grace", "1906-12-09", "Bern"), ("Alan", "1912-06-23", "London"))
+TOOLS = McpServer(command=(sys.executable, "-m", "tests.support.mcp_server"), folder=str(Path(__file__).parents[2]))
+"""An MCP server that is started for each session."""
 
 
 @asynccontextmanager
@@ -23,6 +27,7 @@ async def outside_world(folder: Path) -> AsyncGenerator[Outside]:
         yield Outside(
             python=PythonRules(allow_source=True, functions=frozenset({"statistics:fmean"})),
             databases=SqlConnections({"people": database}, HttpRules()),
+            mcp_servers={"tools": TOOLS},
             channels={"ops": WebChannel("slack", receiver.url("/hook"))},
         )
 
