@@ -1,5 +1,6 @@
 """`Bridge`: chat and stream over many providers; the only object of this package that other packages call."""
 
+import asyncio
 import logging
 import random
 from collections.abc import Iterable, Mapping, Sequence
@@ -31,6 +32,7 @@ from bridge.lease_pool import LeasePool
 from bridge.relay import RelayedStream
 from bridge.reliability.failover import Failover
 from bridge.reliability.health_book import HealthBook
+from bridge.reliability.hints import BreakerHints
 from bridge.reliability.key_ring import KeyRing
 from bridge.rerank import RerankRequest
 from bridge.result import ChatResult, ChatStream
@@ -95,6 +97,7 @@ class Bridge:
         self._quality = quality or PriorQuality()
         self._insights = Insights(clock, self._yardstick)
         self._health = HealthBook(config.breaker, rng)
+        self._hints = None if state is None else BreakerHints(state, self._health, clock)
         self._transports = default_transports(config, clock) if transports is None else dict(transports)
         store = state or MemoryStateStore(clock, max_entries=config.cache.max_entries)
         self._cache = AnswerCache(store, config.cache, clock)
@@ -246,9 +249,11 @@ class Bridge:
         return await self._upkeep.probe(self._place(provider))
 
     async def run_upkeep(self) -> None:
-        """Probe what nobody calls, for ever, when `health.is_active`; ends by cancellation."""
-        if self._config.health.is_active:
-            await self._upkeep.run()
+        """For ever, until cancelled: probe what nobody calls (`health.is_active`); circuits of other processes."""
+        work = [self._upkeep.run()] if self._config.health.is_active else []
+        if self._hints is not None:
+            work.append(self._hints.run())
+        await asyncio.gather(*work)
 
     async def health(self) -> tuple[ProviderHealth, ...]:
         """Every configured provider: is it on, and how have its deployments fared?"""

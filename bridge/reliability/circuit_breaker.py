@@ -6,6 +6,7 @@ randomness are handed in.
 """
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -49,7 +50,10 @@ class CircuitBreaker:
         self._doublings = 0
         self._opening: _Opening | None = None
         self._closed_at_s: float | None = None
+        self._succeeded_at_s = float("-inf")
         self._ticket = Ticket(0)
+        self.on_open: Callable[[float], None] = _ignore
+        """Told the pause, in seconds, whenever failures open it."""
 
     def state(self, now_s: float) -> CircuitState:
         """An open circuit whose pause is over is half open."""
@@ -93,6 +97,7 @@ class CircuitBreaker:
 
     def succeeded(self, ticket: Ticket, now_s: float) -> None:
         """A request was answered."""
+        self._succeeded_at_s = now_s
         self._window.add(now_s, is_success=True)
         opening = self._opening
         if opening is None:
@@ -127,6 +132,13 @@ class CircuitBreaker:
         if self._opening is not None:
             self._opening.until_s = max(self._opening.until_s, until_s)
 
+    def warned(self, opened_at_s: float, until_s: float) -> bool:
+        """Another process has opened its circuit: open too, unless a request was answered since. Did it open?"""
+        if self._opening is not None or self._succeeded_at_s > opened_at_s:
+            return False
+        self._enter(until_s)
+        return True
+
     def _has_tripped(self, now_s: float) -> bool:
         if self._consecutive >= self._config.consecutive:
             return True
@@ -138,7 +150,15 @@ class CircuitBreaker:
         pause_s = min(self._config.open_s * 2**self._doublings, self._config.open_max_s)
         pause_s *= 1 - self._rng.uniform(0, JITTER)
         self._doublings = min(self._doublings + 1, MAX_DOUBLINGS)
+        self._enter(now_s + pause_s)
+        self.on_open(pause_s)
+
+    def _enter(self, until_s: float) -> None:
         self._consecutive = 0
-        self._opening = _Opening(until_s=now_s + pause_s)
+        self._opening = _Opening(until_s=until_s)
         self._closed_at_s = None
         self._ticket = Ticket(self._ticket.period + 1)
+
+
+def _ignore(_pause_s: float) -> None:
+    pass

@@ -3,8 +3,9 @@
 import asyncio
 import random
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 from bridge.call_record import AttemptRecord
 from bridge.config import BreakerConfig
@@ -53,6 +54,8 @@ class HealthBook:
         self._rng = rng
         self._step_s = config.window_s / config.buckets
         self._entries: dict[str, _Entry] = {}
+        self.on_open: Callable[[str, float], None] = _ignore
+        """Told the deployment and the pause, in seconds, whenever a circuit opens by failures here."""
 
     def states(self, deployments: Iterable[str], now_s: float) -> dict[str, DeploymentState]:
         """What is known of each that was ever called; the others are left out."""
@@ -119,6 +122,10 @@ class HealthBook:
         entry.paused_until_s = max(entry.paused_until_s, now_s + seconds)
         entry.breaker.hold(entry.paused_until_s)
 
+    def warned(self, deployment: str, *, age_s: float, left_s: float, now_s: float) -> bool:
+        """Another process opened its circuit `age_s` ago, for `left_s` more. Did it open here too?"""
+        return self._entry(deployment).breaker.warned(now_s - age_s, now_s + left_s)
+
     def in_flight(self, deployment: str) -> int:
         """Requests that are under way there."""
         entry = self._entries.get(deployment)
@@ -170,8 +177,12 @@ class HealthBook:
         entry = self._entries.get(deployment)
         if entry is None:
             entry = self._entries[deployment] = _Entry(CircuitBreaker(self._config, self._rng))
+            entry.breaker.on_open = partial(self._opened, deployment)
         entry.last_read = None
         return entry
+
+    def _opened(self, deployment: str, pause_s: float) -> None:
+        self.on_open(deployment, pause_s)
 
     def _state(self, entry: _Entry, now_s: float, step: int) -> DeploymentState:
         """The state now. One that does not change by time alone is kept until something happens."""
@@ -189,6 +200,10 @@ class HealthBook:
         if state.circuit == "closed" and state.retry_at_s == 0.0 and state.ramp_share >= 1.0:
             entry.last_read = step, state
         return state
+
+
+def _ignore(_deployment: str, _pause_s: float) -> None:
+    pass
 
 
 def _wake(entry: _Entry) -> None:
