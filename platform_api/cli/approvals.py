@@ -8,7 +8,8 @@ import typer
 
 from platform_api.cli.outcome import FAILED, INVALID, CommandError
 from platform_api.cli.platform import AsJson, settings_of_process
-from platform_api.cli.runs import follow, raw_pairs, show_end
+from platform_api.cli.run_following import follow, show_end
+from platform_api.cli.runs import raw_pairs
 
 if TYPE_CHECKING:
     from platform_api.settings import Settings

@@ -13,6 +13,7 @@ from platform_api.cli.outcome import FAILED, INVALID, CommandError, print_json
 from platform_api.cli.platform import AsJson, settings_of_process
 from platform_api.cli.remote import Api, Key, post
 from platform_api.cli.replay_views import show_kept, show_report
+from platform_api.cli.run_following import follow, show_end, store_version
 
 if TYPE_CHECKING:
     from flows.plan import Plan
@@ -130,7 +131,6 @@ async def _replay_here(settings: "Settings", which: Which, *, may_call: bool, as
 
 async def _rerun_here(settings: "Settings", which: Which, *, start: str | None, as_json: bool) -> int:
     from bridge.money import usd_number
-    from platform_api.cli.runs import follow, show_end
     from platform_api.errors import ApiError
     from platform_api.flow_api.replays import RerunOrder
     from platform_api.wiring import open_local_runtime
@@ -167,8 +167,6 @@ async def _checked(runtime: "Runtime", file: Path, text: str) -> "tuple[Checked,
 
 
 async def _stored_version(runtime: "Runtime", org_id: UUID, file: Path) -> int:
-    from platform_api.cli.runs import store_version
-
     text = read_document(file)
     checked, plan = await _checked(runtime, file, text)
     runtime.flows.replays.remember(org_id, text, plan)
