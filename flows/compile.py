@@ -50,6 +50,7 @@ def assemble(tree: ScopeTree, graph: Graph, uses: Iterable[Use], children: Mappi
         fail_fast=spec.fail_fast,
         engine=spec.engine,
         schedules=spec.schedules,
+        triggers=spec.triggers,
         children=dict(children),
     )
 

@@ -163,6 +163,20 @@ class ScheduleRule:
 
 
 @dataclass(frozen=True, slots=True)
+class TriggerRule:
+    """A webhook, or the end of another flow's runs, that starts this flow. Expressions read `body` and `headers`."""
+
+    id: str
+    kind: Literal["webhook", "run_completed"]
+    source: str = ""
+    """run_completed: the flow whose runs end."""
+    when: str | None = None
+    dedupe_key: str | None = None
+    """Deliveries with an equal value are one; without it, those with an equal `webhook-id`."""
+    inputs: JsonObject = field(default_factory=dict[str, JsonValue])
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """A whole flow."""
 
@@ -183,5 +197,6 @@ class Plan:
     fail_fast: bool = False
     engine: Engine = "auto"
     schedules: tuple[ScheduleRule, ...] = ()
+    triggers: tuple[TriggerRule, ...] = ()
     children: dict[str, "Plan"] = field(default_factory=dict[str, "Plan"])
     """Plans of child flows by the `ref` text used in `flow` steps."""

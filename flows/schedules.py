@@ -1,4 +1,4 @@
-"""The triggers of a flow: schedules become rules of the plan, other kinds are reported as not supported yet."""
+"""The triggers of a flow as rules of its plan: here those by the clock, in `triggers` those that something pulls."""
 
 import re
 from typing import Literal, cast
@@ -7,9 +7,11 @@ from zoneinfo import ZoneInfo, available_timezones
 from bridge.json_types import JsonObject
 from flows import unsupported
 from flows.diagnostics import Diagnostics
-from flows.plan import ScheduleRule
+from flows.plan import ScheduleRule, TriggerRule
 from flows.schema_reader import SchemaReader
 from flows.suggestions import did_you_mean
+from flows.triggers import KEYS as TRIGGER_KEYS
+from flows.triggers import read_trigger
 from flows.yaml_nodes import ListNode, MapNode, ScalarNode, YamlNode
 
 _FIELDS = (("minute", 0, 59), ("hour", 0, 23), ("day of month", 1, 31), ("month", 1, 12), ("day of week", 0, 7))
@@ -21,9 +23,12 @@ _PART = re.compile(r"(\*|[0-9a-z]+(?:-[0-9a-z]+)?)(?:/([0-9]+))?")
 _SCHEDULE_KEYS = frozenset({"id", "type", "cron", "timezone", "misfire", "overlap", "inputs"})
 
 
-def read_triggers(node: YamlNode | None, inputs: JsonObject, problems: Diagnostics) -> tuple[ScheduleRule, ...]:
-    """The schedules among the triggers; everything else is a problem."""
+def read_triggers(
+    node: YamlNode | None, flow: str, inputs: JsonObject, problems: Diagnostics
+) -> tuple[tuple[ScheduleRule, ...], tuple[TriggerRule, ...]]:
+    """The schedules, and the other triggers, of the flow of that name."""
     rules: list[ScheduleRule] = []
+    others: list[TriggerRule] = []
     seen: set[str] = set()
     for item in node.items if isinstance(node, ListNode) else ():
         if not isinstance(item, MapNode):
@@ -38,7 +43,9 @@ def read_triggers(node: YamlNode | None, inputs: JsonObject, problems: Diagnosti
             problems.error(at, "not_supported_yet", unsupported.message(f"a trigger of type `{kind}`"))
         elif kind == "schedule":
             rules.append(_read_schedule(item, trigger_id, inputs, problems))
-    return tuple(rules)
+        elif kind in TRIGGER_KEYS:
+            others.append(read_trigger(item, trigger_id, flow, inputs, problems))
+    return tuple(rules), tuple(others)
 
 
 def cron_problem(text: str) -> str | None:

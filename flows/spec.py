@@ -15,6 +15,7 @@ from flows.plan import (
     Join,
     RetryRule,
     ScheduleRule,
+    TriggerRule,
 )
 from flows.yaml_nodes import MapNode, ScalarNode, YamlNode
 from nodes.node import Node
@@ -105,6 +106,7 @@ class FlowSpec:
     engine: Engine = "auto"
     fail_fast: bool = False
     schedules: tuple[ScheduleRule, ...] = ()
+    triggers: tuple[TriggerRule, ...] = ()
     block: BlockSpec = field(default_factory=BlockSpec)
     on_failure: BlockSpec = field(default_factory=BlockSpec)
     finally_steps: BlockSpec = field(default_factory=BlockSpec)

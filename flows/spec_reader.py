@@ -64,7 +64,9 @@ class _Reader:
         spec, root = self._spec, self._spec.root
         self._read_budget(root.get("budget"))
         self._read_concurrency(self._value.get("concurrency"))
-        spec.schedules = read_triggers(root.get("triggers"), spec.inputs_schema, self._problems)
+        spec.schedules, spec.triggers = read_triggers(
+            root.get("triggers"), spec.name, spec.inputs_schema, self._problems
+        )
         outputs = root.get("outputs")
         if isinstance(outputs, MapNode):
             spec.outputs_node = outputs

@@ -6,7 +6,7 @@ NODE_TYPES = frozenset(
         "storage",
     }
 )  # fmt: skip
-TRIGGER_TYPES = frozenset({"webhook", "event", "run_completed"})
+TRIGGER_TYPES = frozenset({"event"})
 SECTIONS = frozenset({"evaluations"})
 STEP_KEYS = frozenset({"experiment"})
 ON_EXCEED = frozenset({"ask"})

@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import cache
 from uuid import UUID
 
 from fastapi import FastAPI
@@ -30,7 +31,13 @@ from platform_api.budgets import endpoints as budgets
 from platform_api.budgets.ledger import SqlBudgetLedger
 from platform_api.database.session import Database
 from platform_api.errors import UnavailableError
-from platform_api.flow_api import approval_endpoints, replay_endpoints, run_endpoints, schedule_endpoints
+from platform_api.flow_api import (
+    approval_endpoints,
+    replay_endpoints,
+    run_endpoints,
+    schedule_endpoints,
+    trigger_endpoints,
+)
 from platform_api.flow_api import endpoints as flow_endpoints
 from platform_api.flow_api.approvals import SqlAnswers
 from platform_api.flow_api.dispatcher import RunDispatcher
@@ -39,10 +46,12 @@ from platform_api.flow_api.plans import FlowCompiler, FlowTexts
 from platform_api.flow_api.prefect_lane import LaneState, PrefectLane
 from platform_api.flow_api.recording_retention import RecordingRetention
 from platform_api.flow_api.replays import Replays
+from platform_api.flow_api.run_ends import RunEnds
 from platform_api.flow_api.run_service import RunEntrance
 from platform_api.flow_api.run_store import SqlRunStore
 from platform_api.flow_api.schedules import SchedulePublisher
 from platform_api.flow_api.services import FlowServices
+from platform_api.flow_api.triggers import Hooks
 from platform_api.limits import endpoints as limit_endpoints
 from platform_api.limits.redis_windows import RedisCounter
 from platform_api.limits.service import TenantLimits
@@ -61,6 +70,8 @@ from platform_api.outside import outside_of
 from platform_api.rates import LimitsSection
 from platform_api.secrets import endpoints as secrets
 from platform_api.secrets.service import secrets_of
+from platform_api.security.encryption import Envelope
+from platform_api.security.root_secret import root_secret
 from platform_api.settings import Settings
 from platform_api.usage import endpoints as usage
 from platform_api.usage.drain import UsageDrain
@@ -216,7 +227,7 @@ def build_application(
             parts[:] = [PlaneParts(runtime.bridge, identity.authenticator, flow_models, runtime.limits)]
             runtime.flows.dispatcher.begin_sweeping()
             keeping = RecordingRetention(database, runtime.clock, settings.sections.recordings.keep_days)
-            async with _connecting(runtime), keeping.purging():
+            async with _connecting(runtime), keeping.purging(), runtime.flows.ends.watching():
                 yield
 
     app = create_app(
@@ -230,6 +241,7 @@ def build_application(
             replay_endpoints.router,
             approval_endpoints.router,
             schedule_endpoints.router,
+            trigger_endpoints.router,
             budgets.router,
             limit_endpoints.router,
             secrets.router,
@@ -330,6 +342,8 @@ def _joined(
     entrance = RunEntrance(
         compiler, dispatcher, engine.expressions, clock, new_id, new_traceparent=telemetry.trace_of_run
     )
+    envelope = cache(lambda: Envelope(root_secret(settings)))
+    hooks = Hooks(database, compiler, entrance, engine.expressions, envelope=envelope, clock=clock)
     flows = FlowServices(
         compiler=compiler,
         dispatcher=dispatcher,
@@ -338,6 +352,8 @@ def _joined(
         store=store,
         events=events,
         schedules=SchedulePublisher(database, prefect if is_durable else None),
+        hooks=hooks,
+        ends=RunEnds(database, hooks, compiler, engine.expressions, clock),
         flush_usage=drain.flush,
     )
     return Runtime(

@@ -9,7 +9,7 @@ from nodes.errors import NodeError
 from platform_api.auth.caller import Db, Now, Sessions, require
 from platform_api.auth.principals import Caller
 from platform_api.errors import ConflictError, NotFoundError, Problem
-from platform_api.flow_api import schedules, service
+from platform_api.flow_api import schedules, service, triggers
 from platform_api.flow_api.schemas import MAX_VERSION, FlowDetail, FlowItem, NewFlow, Publish, StoredFlow
 from platform_api.flow_api.services import Flows
 from platform_api.paging import Page, Paging
@@ -82,6 +82,7 @@ async def publish_flow(
         flows.schedules.require_lane()
     async with sessions() as db:
         row, version = await service.publish(db, caller.org_id, flow, number, now=now)
+        await triggers.replace_triggers(db, row, plan, user_id=caller.user_id, now=now, new_id=new_id)
         has_schedules = await schedules.replace_triggers(db, row, plan, user_id=caller.user_id, now=now, new_id=new_id)
     if has_schedules:
         await flows.schedules.publish()

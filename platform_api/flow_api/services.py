@@ -11,8 +11,10 @@ from platform_api.flow_api.dispatcher import RunDispatcher
 from platform_api.flow_api.events import LiveEvents, RunFeed
 from platform_api.flow_api.plans import FlowCompiler
 from platform_api.flow_api.replays import Replays
+from platform_api.flow_api.run_ends import RunEnds
 from platform_api.flow_api.run_service import RunEntrance
 from platform_api.flow_api.schedules import SchedulePublisher
+from platform_api.flow_api.triggers import Hooks
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,8 @@ class FlowServices:
     store: RunStore
     events: LiveEvents
     schedules: SchedulePublisher
+    hooks: Hooks
+    ends: RunEnds
     flush_usage: Callable[[], Awaitable[None]]
     """Stores what this process has journalled, so that a run's tokens and cost are complete."""
 

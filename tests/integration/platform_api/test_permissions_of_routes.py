@@ -51,6 +51,10 @@ schedule:read   GET     /api/schedules
 schedule:write  POST    /api/schedules
 schedule:write  PATCH   /api/schedules/{schedule_id}
 schedule:write  DELETE  /api/schedules/{schedule_id}
+flow:read     GET     /api/triggers
+flow:publish  PATCH   /api/triggers/{trigger}
+flow:publish  POST    /api/triggers/{trigger}/secret
+public        POST    /api/hooks/{org}/{hook}
 budget:read   GET     /api/budgets
 budget:write  POST    /api/budgets
 budget:write  DELETE  /api/budgets/{budget_id}
