@@ -1,5 +1,6 @@
 """From a credential to a caller, cached for seconds: the hot path asks no database while an entry is fresh."""
 
+import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
@@ -26,6 +27,10 @@ UNKNOWN_S = 5.0
 OUTAGE_S = 900.0
 """How long a known caller is served when the database cannot be asked. What needs the database fails by itself."""
 UNREACHABLE = (OperationalError, InterfaceError, PoolTimeoutError, OSError)
+ANSWER_LIMIT_S = 2.0
+"""How long a known caller waits for a database that does not answer."""
+SILENT_S = 10.0
+"""How long it is not asked about known callers after that."""
 MAX_ENTRIES = 20_000
 EVERYTHING = "*"
 """In place of an entry's name: all of them."""
@@ -43,11 +48,15 @@ class Authenticator:
     (`announcements`), and within 30 s at worst.
     """
 
-    def __init__(self, database: Database, signing_keys: SigningKeys, clock: Clock) -> None:
+    def __init__(
+        self, database: Database, signing_keys: SigningKeys, clock: Clock, *, answer_limit_s: float = ANSWER_LIMIT_S
+    ) -> None:
         self._sessions = database.system()
         self._signing_keys = signing_keys
         self._clock = clock
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
+        self._answer_limit_s = answer_limit_s
+        self._silent_until = float("-inf")
         self._generation = 0
         self._used_keys: dict[UUID, datetime] = {}
         self._used_sessions: dict[UUID, datetime] = {}
@@ -149,14 +158,20 @@ class Authenticator:
         entry = self._entries.get(name)
         if entry is not None and entry.fresh_until > now:
             return entry.caller
+        known = None if entry is None or now > entry.fresh_until + OUTAGE_S else entry.caller
+        if known is not None and now < self._silent_until:
+            return known
         generation = self._generation
         try:
-            caller = await look_up()
+            async with asyncio.timeout(None if known is None else self._answer_limit_s):
+                caller = await look_up()
         except UNREACHABLE:
-            if entry is None or entry.caller is None or now > entry.fresh_until + OUTAGE_S:
+            if known is None:
                 raise
+            self._silent_until = self._clock.monotonic() + SILENT_S
             logger.warning("database_unreachable_serving_known_caller")
-            return entry.caller
+            return known
+        self._silent_until = float("-inf")
         if generation == self._generation:
             lifetime_s = UNKNOWN_S if caller is None else KNOWN_S
             self._entries[name] = _Entry(caller, now + lifetime_s)

@@ -15,7 +15,7 @@ from bridge.budgets import Budget
 from bridge.call_record import BudgetScope
 from bridge.clock import Clock
 from bridge.errors import BudgetUnavailableError
-from platform_api.budgets.answering import answering
+from platform_api.budgets.answering import ANSWER_LIMIT_S, answering
 from platform_api.budgets.repository import BudgetRepository, period_of, scope_of
 from platform_api.database.session import Database
 from platform_api.database.tables.usage import BudgetRow
@@ -27,6 +27,8 @@ REMEMBERED_S = 5.0
 """Older than this, it is looked up before the call goes on."""
 TRUSTED_S = 900.0
 """...unless the database does not answer."""
+SILENT_S = 30.0
+"""How long no call waits for a database that did not answer; it is asked beside the calls all the same."""
 MAX_RUNS = 10_000
 
 
@@ -45,9 +47,11 @@ class _Known:
 class StandingBudgets:
     """Budgets by organisation, and those of runs."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: Clock, *, answer_limit_s: float = ANSWER_LIMIT_S) -> None:
         self._database = database
         self._clock = clock
+        self._answer_limit_s = answer_limit_s
+        self._silent_until_s = float("-inf")
         self._known: dict[str, _Known] = {}
         self._runs: OrderedDict[str, Budget | None] = OrderedDict()
         self._looking_up = asyncio.Lock()
@@ -93,7 +97,9 @@ class StandingBudgets:
         known = self._known.get(org_id)
         if known is None or not scopes <= known.asked:
             return None
-        return known if self._clock.monotonic() - known.looked_up_at_s <= REMEMBERED_S else None
+        now_s = self._clock.monotonic()
+        trusted_s = TRUSTED_S if now_s < self._silent_until_s else REMEMBERED_S
+        return known if now_s - known.looked_up_at_s <= trusted_s else None
 
     async def _refresh(self, org_id: str, scopes: frozenset[BudgetScope]) -> None:
         try:
@@ -114,8 +120,13 @@ class StandingBudgets:
 
     async def _look_up(self, org_id: str, scopes: frozenset[BudgetScope]) -> _Known:
         before, now_s = self._known.get(org_id), self._clock.monotonic()
-        async with answering(), self._database.for_org(UUID(org_id)).read() as db:
-            rows = await BudgetRepository(db).standing(UUID(org_id))
+        try:
+            async with answering(self._answer_limit_s), self._database.for_org(UUID(org_id)).read() as db:
+                rows = await BudgetRepository(db).standing(UUID(org_id))
+        except BudgetUnavailableError:
+            self._silent_until_s = self._clock.monotonic() + SILENT_S
+            raise
+        self._silent_until_s = float("-inf")
         is_same_time = before is not None and now_s - before.looked_up_at_s <= REMEMBERED_S
         asked = scopes | before.asked if before is not None and is_same_time else scopes
         known = _Known(tuple(_budget(row) for row in rows), now_s, asked)
