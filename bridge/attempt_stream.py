@@ -88,6 +88,11 @@ class AttemptStream:
         """What the attempt used and cost; None while it runs, and when nothing was sent."""
         return None if self._meter is None else self._meter.record
 
+    @property
+    def has_ready(self) -> bool:
+        """Is the next chunk there already?"""
+        return bool(self._ready)
+
     def response(self) -> ChatResponse:
         """The answer as far as it has come."""
         return self._total.response()

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import replace
 
+from bridge.attempt_stream import AttemptStream
 from bridge.call_log import CallLog
 from bridge.call_record import CallRecord, CallStatus
 from bridge.chat import ChatResponse, StreamChunk
@@ -29,6 +30,7 @@ class RelayedStream:
         self._log = log
         self._close = close
         self._chunks = self._run()
+        self._source: AttemptStream | None = None
         self._result: ChatResult | None = None
         self._answer = ChatResponse(text="", finish_reason=None, usage=None)
         self._progress = StreamProgress(log.call_id, log.started_at)
@@ -40,6 +42,11 @@ class RelayedStream:
 
     async def aclose(self) -> None:
         await self._chunks.aclose()
+
+    @property
+    def has_ready(self) -> bool:
+        """Has the next chunk come with this one? Then both may be sent together."""
+        return self._source is not None and self._source.has_ready
 
     @property
     def progress(self) -> StreamProgress:
@@ -93,6 +100,7 @@ class RelayedStream:
         """The chunks of a stream; of another one from where it breaks off."""
         while True:
             broken: ProviderError | None = None
+            self._source = opened.rest
             try:
                 if opened.first.has_content or opened.first.finish_reason is not None:
                     yield opened.first

@@ -56,19 +56,23 @@ class ChatEndpoint:
         await request.answer(call.reply(result.response, facts), headers)
 
     async def _relay(self, request: ClientRequest, stream: RelayedStream, call: ClientCall) -> None:
-        """Events as they come. Nothing is sent before the first chunk: until then an error is a plain reply."""
+        """Events as they come, those that came together in one piece. Nothing is sent before the first chunk: until
+        then an error is a plain reply.
+        """
         encoder: StreamEncoder | None = None
+        pieces: list[bytes] = []
         try:
             async for chunk in stream:
                 if encoder is None:
                     encoder = await self._open(request, stream, chunk, call)
-                piece = encoder.chunk(chunk)
-                if piece:
-                    await request.more(piece)
+                pieces.append(encoder.chunk(chunk))
+                if not stream.has_ready:
+                    await request.more(b"".join(pieces))
+                    pieces = []
             if encoder is None:
                 encoder = await self._open(request, stream, StreamChunk(), call)
-            last = encoder.end(stream.result)
-            await request.send({"type": "http.response.body", "body": last})
+            pieces.append(encoder.end(stream.result))
+            await request.send({"type": "http.response.body", "body": b"".join(pieces)})
         finally:
             await stream.aclose()
 

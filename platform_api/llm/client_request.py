@@ -102,8 +102,9 @@ class ClientRequest:
         await self.send({"type": "http.response.start", "status": status, "headers": every})
 
     async def more(self, piece: bytes) -> None:
-        """A piece of a streamed answer."""
-        await self.send({"type": "http.response.body", "body": piece, "more_body": True})
+        """A piece of a streamed answer; nothing is sent when it is empty."""
+        if piece:
+            await self.send({"type": "http.response.body", "body": piece, "more_body": True})
 
     async def answer(self, body: bytes, headers: Headers, *, status: int = 200) -> None:
         """The whole answer."""
