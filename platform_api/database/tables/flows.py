@@ -202,6 +202,7 @@ class ScheduleRow(OrgScoped, Base):
     overlap: Mapped[str] = mapped_column(String(16))
     misfire: Mapped[str] = mapped_column(String(16))
     is_paused: Mapped[bool] = mapped_column(default=False)
+    seen_until: Mapped[datetime | None]
     created_by: Mapped[UUID | None] = mapped_column(Id, ForeignKey("users.id", ondelete="SET NULL"))
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
