@@ -17,6 +17,7 @@ from flows.budgets import cheaper
 from flows.control import StepExpressions
 from flows.inputs import to_schema
 from flows.outcome_cache import cache_key
+from flows.payloads import check_size
 from flows.plan import PlanStep
 from flows.recording import given_of, recording_of
 from flows.recordings import Given, Recording
@@ -213,7 +214,9 @@ async def _attempt(
     try:
         async with limit:
             output = await node.run(context)
-        return Attempt(output=to_schema(output.model_dump(mode="json"), step.output_schema))
+        shown = to_schema(output.model_dump(mode="json"), step.output_schema)
+        check_size(shown)
+        return Attempt(output=shown)
     except StepWaits as waits:
         return Attempt(waits=waits, answers_seen=len(context.answers))
     except TimeoutError as error:

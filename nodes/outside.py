@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from bridge.json_types import JsonObject, JsonValue
+from nodes.artifacts import ArtifactStore, NoArtifactStore
 from nodes.channels import Channel, MailServer
 from nodes.errors import NodeError
 from nodes.mcp_servers import McpServer
@@ -94,3 +95,4 @@ class Outside:
     mail: MailServer | None = None
     mcp_servers: Mapping[str, McpServer] = field(default_factory=dict[str, McpServer])
     vectors: VectorIndex = field(default_factory=NoVectorIndex)
+    artifacts: ArtifactStore = field(default_factory=NoArtifactStore)

@@ -20,7 +20,7 @@ from bridge.catalog.known_providers import MOCK, default_providers
 from bridge.config import BridgeConfig
 from bridge.config_problems import nearest, problems_of
 from platform_api.database.addresses import sqlite_url
-from platform_api.outside_sections import ChannelEntry, DatabaseEntry, EntryName, McpEntry
+from platform_api.outside_sections import ArtifactsSection, ChannelEntry, DatabaseEntry, EntryName, McpEntry
 from platform_api.rates import LimitsSection
 
 Registration = Literal["open", "invite", "closed"]
@@ -116,6 +116,7 @@ class PlatformSections(Section):
 
     registration: Registration | None = None
     http: HttpSection = Field(default_factory=HttpSection)
+    artifacts: ArtifactsSection = Field(default_factory=ArtifactsSection)
     billing: BillingSection = Field(default_factory=BillingSection)
     studio: StudioSection = Field(default_factory=StudioSection)
     engine: EngineSection = Field(default_factory=EngineSection)

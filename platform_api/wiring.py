@@ -22,9 +22,12 @@ from bridge.throttle import throttle_of
 from flows.engine_services import EngineServices
 from flows.expressions import CelExpressions
 from flows.inline_lane import InlineLane
+from flows.payloads import OffloadingRunStore
 from flows.run_memory import MemoryOutcomeCache
+from flows.runs import RunStore
 from nodes.context import HttpRules
 from platform_api.app import create_app
+from platform_api.artifact_settings import artifacts_of
 from platform_api.auth.announcements import RedisChannel, channel_of, shared_forgetting
 from platform_api.auth.identity import Identity
 from platform_api.budgets import endpoints as budgets
@@ -125,7 +128,7 @@ class Runtime:
     ledger: SqlBudgetLedger
     drain: UsageDrain
     engine: EngineServices
-    store: SqlRunStore
+    store: RunStore
     new_id: NewId
     flows: FlowServices
     prefect: PrefectLane | None
@@ -305,7 +308,8 @@ def _joined(
         journal=journal,
     )
     compiler = FlowCompiler(FlowTexts(database), BridgeNames(bridge, tries=config.retry.max_per_target))
-    store, events = SqlRunStore(database, clock), LiveEvents()
+    artifacts = artifacts_of(settings)
+    store, events = OffloadingRunStore(SqlRunStore(database, clock), artifacts), LiveEvents()
     engine = EngineServices(
         models=bridge,
         expressions=CelExpressions(),
@@ -314,7 +318,11 @@ def _joined(
         load_plan=compiler.load_plan,
         clock=clock,
         http=HttpRules(allow_hosts=settings.http_allow_hosts),
-        outside=replace(outside_of(settings, secrets_of(settings, database)), vectors=SqlVectorIndex(database, clock)),
+        outside=replace(
+            outside_of(settings, secrets_of(settings, database)),
+            vectors=SqlVectorIndex(database, clock),
+            artifacts=artifacts,
+        ),
         cache=MemoryOutcomeCache(clock),
         answers=SqlAnswers(database),
         keeps_recordings=settings.sections.recordings.enabled,
