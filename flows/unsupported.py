@@ -1,11 +1,6 @@
 """What the language knows and the engine cannot execute yet: an error where it is used, never silence."""
 
-NODE_TYPES = frozenset(
-    {
-        "agent", 
-        "storage",
-    }
-)  # fmt: skip
+NODE_TYPES: frozenset[str] = frozenset()
 TRIGGER_TYPES = frozenset({"event"})
 SECTIONS = frozenset({"evaluations"})
 STEP_KEYS = frozenset({"experiment"})

@@ -30,6 +30,8 @@ BUILT_IN = (
     "nodes.python",
     "nodes.sql",
     "nodes.retrieve",
+    "nodes.sql",
+    "nodes.storage",
     "nodes.switch",
     "nodes.template",
     "nodes.transform",

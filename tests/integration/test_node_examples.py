@@ -23,6 +23,7 @@ from nodes.outside import Outside
 from tests.support.conformance import CaseAnswers, EveryModel
 from tests.support.engine import START, Engine
 from tests.support.http_server import http_server
+from tests.support.memory_artifacts import MemoryArtifacts
 from tests.support.memory_index import MemoryVectorIndex
 from tests.support.outside import outside_world
 
@@ -45,6 +46,8 @@ OUTPUTS: JsonObject = {
     "notify": {"delivered": True},
     "python": {"total": 42.5},
     "sql": {"names": ["Ada", "Grace"], "count": 2},
+    "sql": {"names": ["Ada", "Grace"], "count": 2},
+    "storage": {"again": {"total": 3}, "is_kept": True},
     "retrieve": {"best": "e4711", "count": 2},
     "switch": {"done": "a person decides"},
     "template": {"text": "- bread\n- salt\n"},
@@ -110,7 +113,7 @@ def test_every_node_that_can_run_has_an_example_that_uses_it() -> None:
 @pytest.mark.parametrize("name", sorted(path.stem for path in EXAMPLES.glob("*.yaml")))
 async def test_the_example_runs(name: str, bridge: Bridge, tmp_path: Path) -> None:
     async with http_server(lambda _: (404, {}, b"not here")) as server, outside_world(tmp_path) as outside:
-        world = replace(outside, vectors=MemoryVectorIndex())
+        world = replace(outside, vectors=MemoryVectorIndex(), artifacts=MemoryArtifacts())
         run = await run_example(name, bridge, {"url": server.url("/page")} if name == "http" else {}, world)
 
     assert run.status == ("failed" if name == "fail" else "succeeded")
