@@ -41,9 +41,47 @@ seen.vectors = embedded.data.map((item) => item.embedding.length);
 seen.models = [];
 for await (const model of client.models.list()) seen.models.push(model.id);
 
+const runner = client.chat.completions.stream({
+  model: "p_gemini/echo", messages, tools: [tool], tool_choice: "required",
+});
+seen.toolStreamed = (await runner.finalChatCompletion()).choices[0].message.tool_calls[0].function.name;
+
+const message = called.choices[0].message;
+const results = message.tool_calls.map((call) => ({ role: "tool", tool_call_id: call.id, content: "rain, 4 C" }));
+const answered = await client.chat.completions.create({
+  model: "p_cohere/echo", messages: [...messages, message, ...results], tools: [tool], tool_choice: "none",
+});
+seen.answered = answered.choices[0].finish_reason;
+
+const format = { type: "json_schema", name: "place", schema, strict: true };
+const formatted = await client.responses.create({ model: "p_gemini/echo", input: "hi", text: { format } });
+seen.formatted = typeof JSON.parse(formatted.output_text).city;
+const used = await client.responses.create({
+  model: "p_anthropic/echo", input: "hi", tool_choice: "required",
+  tools: [{ type: "function", name: "weather", parameters: schema, strict: false }],
+});
+seen.responseTool = used.output.filter((item) => item.type === "function_call").map((item) => item.name);
+
+const refusals = [
+  { model: "nobody/m" }, { temperature: "hot" }, { messages: [] }, { wibble: 1 }, { model: "p_openai/broken" },
+  { model: "p_openai/long" },
+];
+seen.errors = [];
+for (const wrong of refusals) {
+  try {
+    await client.chat.completions.create({ model: "p_openai/echo", messages, ...wrong });
+  } catch (error) {
+    seen.errors.push([error.constructor.name, error.status, error.code, error.param]);
+  }
+}
 try {
-  await client.chat.completions.create({ model: "nobody/m", messages });
+  await new OpenAI({ baseURL, apiKey: "mb_live_wrong", maxRetries: 0 }).models.list();
 } catch (error) {
-  seen.error = [error.constructor.name, error.status, error.code, error.param];
+  seen.errors.push([error.constructor.name, error.status, error.code, error.param]);
+}
+try {
+  for await (const _ of await client.chat.completions.create({ model: "p_openai/cut", messages, stream: true }));
+} catch (error) {
+  seen.cut = [error.constructor.name, error.code];
 }
 console.log(JSON.stringify(seen));
