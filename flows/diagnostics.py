@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from flows.errors import Diagnostic, Severity
+from flows.flow_test import FlowTest
 from flows.plan import Plan, Position
 from flows.yaml_nodes import YamlNode
 
@@ -15,6 +16,7 @@ class Checked:
 
     diagnostics: tuple[Diagnostic, ...]
     plan: Plan | None
+    tests: tuple[FlowTest, ...] = ()
 
     @property
     def has_errors(self) -> bool:

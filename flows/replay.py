@@ -110,7 +110,7 @@ def _sealed(services: EngineServices, store: MemoryRunStore, clock: Clock) -> En
         bus=MemoryEventBus(),
         load_plan=services.load_plan,
         clock=clock,
-        http=HttpRules(resolve=_resolve_nothing),
+        http=HttpRules(resolve=resolve_nothing),
         node_types=services.node_types,
         keeps_recordings=False,
     )
@@ -123,7 +123,8 @@ def _open(services: EngineServices, store: MemoryRunStore, clock: Clock, models:
     )
 
 
-async def _resolve_nothing(host: str, port: int) -> Sequence[str]:
+async def resolve_nothing(host: str, port: int) -> Sequence[str]:
+    """`HttpRules.resolve` that knows no host. Raises OSError."""
     raise OSError(f"a replay reaches nothing, {host}:{port} neither")
 
 

@@ -9,6 +9,7 @@ from flows.compile import assemble, item_names
 from flows.cost_bound import check_budget
 from flows.diagnostics import Checked, Diagnostics
 from flows.expressions_uses import Use, uses_of
+from flows.flow_tests import read_tests
 from flows.graph import Graph, build_graph
 from flows.plan import Position
 from flows.spec import FlowSpec
@@ -82,8 +83,9 @@ def _check(  # noqa: PLR0917  # the recursion of child flows
     _check_expressions(tree, graph, uses, problems)
     check_budget(spec, catalog, problems)
     _warn_unused(spec, uses, problems)
+    tests = read_tests(spec, children, types, problems)
     plan = None if problems.has_errors else assemble(tree, graph, uses, children)
-    return Checked(problems.sorted(), plan)
+    return Checked(problems.sorted(), plan, tests)
 
 
 def _check_steps(tree: ScopeTree, graph: Graph, catalog: ModelNames, problems: Diagnostics) -> None:

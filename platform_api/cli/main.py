@@ -7,7 +7,18 @@ import traceback
 import typer
 from typer.exceptions import Abort, Exit, TyperException
 
-from platform_api.cli import admin, approvals, flow_documents, flow_imports, models, platform, replays, runs, simulation
+from platform_api.cli import (
+    admin,
+    approvals,
+    flow_documents,
+    flow_imports,
+    flow_tests,
+    models,
+    platform,
+    replays,
+    runs,
+    simulation,
+)
 from platform_api.cli.outcome import FAILED, INTERRUPTED, INVALID, UNREACHABLE, CommandError, err
 
 app = typer.Typer(
@@ -23,6 +34,7 @@ app.command()(runs.run)
 app.command()(approvals.approve)
 app.command()(flow_documents.validate)
 app.command()(flow_documents.plan)
+app.command("test")(flow_tests.run_tests)
 app.command()(models.chat)
 app.command("models")(models.list_models)
 app.command()(models.route)
