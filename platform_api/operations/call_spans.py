@@ -9,6 +9,7 @@ opentelemetry-semantic-conventions 0.66b2.
 
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from opentelemetry.semconv._incubating.attributes import gen_ai_attributes as gen_ai
@@ -143,7 +144,7 @@ def address_of(name: str, provider: ProviderConfig) -> Address | None:
 def _answer_attributes(call: CallRecord, last: AttemptRecord) -> dict[str, Value | None]:
     """Of a call that reached a provider. Tokens are those of all its attempts: that is what is paid for."""
     usages = [attempt.usage for attempt in call.attempts if attempt.usage is not None]
-    reasons = [attempt.finish_reason for attempt in call.attempts[-1:] if attempt.finish_reason is not None]
+    reasons = () if last.finish_reason is None else (last.finish_reason,)
     has_usage = bool(usages)
     return {
         gen_ai.GEN_AI_PROVIDER_NAME: PROVIDER_NAMES.get(last.provider, last.provider),
@@ -157,5 +158,7 @@ def _answer_attributes(call: CallRecord, last: AttemptRecord) -> dict[str, Value
     }
 
 
+@lru_cache(maxsize=1024)
 def _plain(name: str) -> str:
+    """A name without what looks like a secret; there are few, and looking costs more than all the rest."""
     return str(redacted(name))[:MAX_NAME_CHARS]
