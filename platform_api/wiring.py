@@ -52,8 +52,9 @@ from platform_api.flow_api.replays import Replays
 from platform_api.flow_api.run_ends import RunEnds
 from platform_api.flow_api.run_service import RunEntrance
 from platform_api.flow_api.run_store import SqlRunStore
+from platform_api.flow_api.schedule_slots import ScheduleSlots
 from platform_api.flow_api.schedules import SchedulePublisher
-from platform_api.flow_api.services import FlowServices
+from platform_api.flow_api.services import FlowServices, looking
 from platform_api.flow_api.triggers import Hooks
 from platform_api.limits import endpoints as limit_endpoints
 from platform_api.limits.redis_windows import RedisCounter
@@ -230,7 +231,7 @@ def build_application(
             parts[:] = [PlaneParts(runtime.bridge, identity.authenticator, flow_models, runtime.limits)]
             runtime.flows.dispatcher.begin_sweeping()
             keeping = RecordingRetention(database, runtime.clock, settings.sections.recordings.keep_days)
-            async with _connecting(runtime), keeping.purging(), runtime.flows.ends.watching():
+            async with _connecting(runtime), keeping.purging(), looking(runtime.flows):
                 yield
 
     app = create_app(
@@ -360,6 +361,7 @@ def _joined(
         store=store,
         events=events,
         schedules=SchedulePublisher(database, prefect if is_durable else None),
+        slots=ScheduleSlots(database, entrance, clock),
         hooks=hooks,
         ends=RunEnds(database, hooks, compiler, engine.expressions, clock),
         flush_usage=drain.flush,

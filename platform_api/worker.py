@@ -63,7 +63,7 @@ async def _work(settings: Settings, api_url: str, pool: str, wait_s: float, read
             )
             if port is not None:
                 await stack.enter_async_context(serving_metrics(metrics, settings.host, port))
-            loader = SqlRunLoader(database, runtime.engine, runtime.flows.compiler, runtime.flows.entrance)
+            loader = SqlRunLoader(runtime.engine, runtime.flows.compiler, runtime.flows.slots)
             await run_worker(
                 loader,
                 pool=pool,

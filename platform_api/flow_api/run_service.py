@@ -53,6 +53,8 @@ class RunOrder:
     idempotency_key: str | None = None
     schedule_id: UUID | None = None
     slot: datetime | None = None
+    series: str | None = None
+    """Runs with an equal series come one after the other, where the flow has no `concurrency` of its own."""
     prefect_run_id: str | None = None
     parent_run_id: UUID | None = None
     """The run that this one repeats."""
@@ -186,7 +188,7 @@ class RunEntrance:
         self, sessions: SessionSource, order: RunOrder, plan: Plan, inputs: dict[str, Any]
     ) -> Group | None:
         if plan.concurrency is None:
-            return None
+            return None if order.series is None else Group(order.series, 1, "queue")
         async with sessions.read() as db:
             slug = await db.scalar(select(OrganizationRow.slug).where(OrganizationRow.id == order.org_id))
         try:

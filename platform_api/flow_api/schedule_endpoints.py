@@ -9,7 +9,8 @@ from bridge.identifiers import new_id
 from platform_api.auth.caller import Db, Now, Sessions, require
 from platform_api.auth.principals import Caller
 from platform_api.flow_api import schedules, service
-from platform_api.flow_api.schemas import NewSchedule, ScheduleChange, ScheduleItem
+from platform_api.flow_api.backfill import backfill
+from platform_api.flow_api.schemas import Backfill, BackfillPlan, NewSchedule, ScheduleChange, ScheduleItem
 from platform_api.flow_api.services import Flows
 from platform_api.paging import Page, Paging
 
@@ -56,3 +57,13 @@ async def delete_schedule(schedule_id: UUID, caller: ScheduleWriter, sessions: S
     async with sessions() as db:
         await schedules.remove(db, caller.org_id, schedule_id)
     await flows.schedules.publish()
+
+
+@router.post("/{schedule_id}/backfill", operation_id="schedule_backfill")
+async def backfill_schedule(
+    schedule_id: UUID, wanted: Backfill, *, caller: ScheduleWriter, sessions: Sessions, flows: Flows, now: Now
+) -> BackfillPlan:
+    """Run the slots that got no run: with `max_usd`, and only when all of them cost no more than that at worst."""
+    async with sessions.read() as db:
+        row = await schedules.find(db, caller.org_id, schedule_id)
+    return await backfill(flows, row, wanted, now=now)

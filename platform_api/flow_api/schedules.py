@@ -95,8 +95,9 @@ async def create(
         timezone=new.timezone,
         inputs=new.inputs,
         overlap=new.overlap,
-        misfire="last",
+        misfire=new.misfire,
         is_paused=new.paused,
+        seen_until=now,
         created_by=user_id,
         created_at=now,
         updated_at=now,
@@ -115,6 +116,9 @@ async def change(
     row.timezone = wanted.timezone or row.timezone
     row.inputs = row.inputs if wanted.inputs is None else wanted.inputs
     row.is_paused = row.is_paused if wanted.paused is None else wanted.paused
+    row.overlap, row.misfire = wanted.overlap or row.overlap, wanted.misfire or row.misfire
+    if wanted.paused is False or wanted.cron or wanted.timezone:
+        row.seen_until = now  # what went by in a pause, or under another line, was not missed
     row.updated_at = now
     next_times(row.cron, row.timezone, after=now, count=1)
     await db.flush()
@@ -174,11 +178,14 @@ async def replace_triggers(
                 version=None,
                 trigger_id=trigger_id,
                 is_paused=False,
+                seen_until=now,
                 created_by=user_id,
                 created_at=now,
                 **values,
             )
             db.add(row)
+        if (row.cron, row.timezone) != (rule.cron, rule.timezone):
+            row.seen_until = now
         for name, value in values.items():
             setattr(row, name, value)
     await db.flush()
@@ -196,6 +203,8 @@ async def _items(db: AsyncSession, rows: Sequence[ScheduleRow], *, now: datetime
             timezone=row.timezone,
             inputs=row.inputs,
             paused=row.is_paused,
+            overlap=row.overlap,
+            misfire=row.misfire,
             next_runs=[] if row.is_paused else next_times(row.cron, row.timezone, after=now, count=SHOWN_TIMES),
             last_run=recent_run(last[row.id]) if row.id in last else None,
         )

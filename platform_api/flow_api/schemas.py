@@ -183,6 +183,7 @@ class NewSchedule(Input):
     inputs: dict[str, Any] = Field(default_factory=dict[str, Any])
     paused: bool = False
     overlap: Literal["skip", "queue", "allow"] = "skip"
+    misfire: Literal["last", "all", "none"] = "last"
 
 
 class ScheduleChange(Input):
@@ -192,6 +193,27 @@ class ScheduleChange(Input):
     timezone: str | None = Field(default=None, max_length=64)
     inputs: dict[str, Any] | None = None
     paused: bool | None = None
+    overlap: Literal["skip", "queue", "allow"] | None = None
+    misfire: Literal["last", "all", "none"] | None = None
+
+
+class Backfill(Input):
+    """Slots of a schedule that got no run, to be run now. Without `max_usd` nothing runs: the answer is the preview."""
+
+    since: datetime
+    until: datetime
+    max_usd: float | None = Field(default=None, ge=0, description="What all of them may cost at worst.")
+    accepts_unknown_cost: bool = False
+
+
+class BackfillPlan(BaseModel):
+    """What a backfill runs, and what that may cost. A cost is null where a price is unknown."""
+
+    slots: list[datetime]
+    expected_usd: float | None
+    worst_usd: float | None
+    run_ids: list[str]
+    """Empty in a preview."""
 
 
 class ScheduleItem(BaseModel):
@@ -204,5 +226,7 @@ class ScheduleItem(BaseModel):
     timezone: str
     inputs: dict[str, Any]
     paused: bool
+    overlap: str
+    misfire: str
     next_runs: list[datetime]
     last_run: RecentRun | None

@@ -1,6 +1,7 @@
 """What the endpoints of flows, runs and schedules work with; one object a process, on `app.state.flow_services`."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated, cast
 
@@ -13,6 +14,7 @@ from platform_api.flow_api.plans import FlowCompiler
 from platform_api.flow_api.replays import Replays
 from platform_api.flow_api.run_ends import RunEnds
 from platform_api.flow_api.run_service import RunEntrance
+from platform_api.flow_api.schedule_slots import ScheduleSlots
 from platform_api.flow_api.schedules import SchedulePublisher
 from platform_api.flow_api.triggers import Hooks
 
@@ -28,6 +30,7 @@ class FlowServices:
     store: RunStore
     events: LiveEvents
     schedules: SchedulePublisher
+    slots: ScheduleSlots
     hooks: Hooks
     ends: RunEnds
     flush_usage: Callable[[], Awaitable[None]]
@@ -36,6 +39,16 @@ class FlowServices:
     def feed(self) -> RunFeed:
         """A feed of events for one watcher."""
         return RunFeed(self.store, self.events, is_local=self.dispatcher.is_walking)
+
+
+@asynccontextmanager
+async def looking(flows: FlowServices) -> AsyncGenerator[None]:
+    """Looks for ended runs that others follow, and, where schedules are fired, for slots that nothing fired."""
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(flows.ends.watching())
+        if flows.schedules.is_on:
+            await stack.enter_async_context(flows.slots.making_up())
+        yield
 
 
 def flow_services(request: Request) -> FlowServices:

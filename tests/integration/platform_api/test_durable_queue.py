@@ -125,7 +125,7 @@ async def test_a_slot_of_a_schedule_for_which_there_is_no_room_is_left_to_the_di
     services, org_id = platform.app.state.flow_services, UUID(platform.org_id)
     schedule_id = await a_schedule(platform)
     no_engine: Any = None  # admission asks the database alone
-    loader = SqlRunLoader(platform.database, no_engine, services.compiler, services.entrance)
+    loader = SqlRunLoader(no_engine, services.compiler, services.slots)
     birth = ScheduledBirth(str(org_id), str(schedule_id), "single", None, SLOT, "prefect-slot")
 
     admitted = [await loader.admit(birth), await loader.admit(birth)]
@@ -157,7 +157,7 @@ async def a_schedule(platform: Platform) -> UUID:
                 timezone="UTC",
                 inputs={},
                 overlap="allow",
-                misfire="last",
+                misfire="all",
                 created_by=None,
                 created_at=SLOT,
                 updated_at=SLOT,

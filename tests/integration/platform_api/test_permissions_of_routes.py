@@ -41,6 +41,7 @@ flow:run      POST    /api/flows/{flow}/runs
 run:read      GET     /api/runs
 run:read      GET     /api/runs/{run_id}
 run:read      GET     /api/runs/{run_id}/events
+run:read      GET     /api/artifacts/{handle}
 run:cancel    POST    /api/runs/{run_id}/cancel
 flow:run      POST    /api/runs/{run_id}/replay
 flow:run      POST    /api/runs/{run_id}/rerun
@@ -51,6 +52,7 @@ schedule:read   GET     /api/schedules
 schedule:write  POST    /api/schedules
 schedule:write  PATCH   /api/schedules/{schedule_id}
 schedule:write  DELETE  /api/schedules/{schedule_id}
+schedule:write  POST    /api/schedules/{schedule_id}/backfill
 flow:read     GET     /api/triggers
 flow:publish  PATCH   /api/triggers/{trigger}
 flow:publish  POST    /api/triggers/{trigger}/secret
