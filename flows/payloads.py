@@ -7,7 +7,7 @@ reach the store goes on with the run.
 import asyncio
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import cast
 
 from bridge.json_types import JsonObject, JsonValue
@@ -72,7 +72,7 @@ class OffloadingRunStore:
 
     async def steps(self, run_id: str) -> Sequence[StepRun]:
         steps = await self._store.steps(run_id)
-        if not any(_handle(step) for step in steps):
+        if not any(stored_elsewhere(step.status, step.output) for step in steps):
             return steps
         org_id = await self._org_of(run_id)
         return [await self._whole(org_id, step) for step in steps]
@@ -120,10 +120,10 @@ class OffloadingRunStore:
         return replace(step, output=handle)
 
     async def _whole(self, org_id: str, step: StepRun) -> StepRun:
-        handle = _handle(step)
-        if handle is None:
+        place = stored_elsewhere(step.status, step.output)
+        if place is None:
             return step
-        content = await self._artifacts.get(org_id, handle)
+        content = await self._artifacts.get(org_id, place.handle)
         return replace(step, output=cast("JsonValue", await asyncio.to_thread(json.loads, content)))
 
 
@@ -136,9 +136,19 @@ def _looks_like_handle(output: JsonValue) -> bool:
     return isinstance(output, Mapping) and MARK in output
 
 
-def _handle(step: StepRun) -> str | None:
-    """Where the output of a stored step lies, if it lies elsewhere."""
-    if step.status not in _ENDED or not isinstance(step.output, Mapping):
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an output lies, and how long it is as JSON."""
+
+    handle: str
+    n_bytes: int
+
+
+def stored_elsewhere(status: str, output: JsonValue) -> Place | None:
+    """Where the output of a stored step lies, if it lies in the artifact store."""
+    if status not in _ENDED or not isinstance(output, Mapping):
         return None
-    found = step.output.get(MARK)
-    return found if isinstance(found, str) and HANDLE.fullmatch(found) else None
+    handle, n_bytes = output.get(MARK), output.get("bytes")
+    if not isinstance(handle, str) or not isinstance(n_bytes, int) or HANDLE.fullmatch(handle) is None:
+        return None
+    return Place(handle, n_bytes)

@@ -28,6 +28,7 @@ from flows.runs import RunStore
 from nodes.context import HttpRules
 from platform_api.app import create_app
 from platform_api.artifact_settings import artifacts_of
+from platform_api.artifacts import endpoints as artifact_endpoints
 from platform_api.auth.announcements import RedisChannel, channel_of, shared_forgetting
 from platform_api.auth.identity import Identity
 from platform_api.budgets import endpoints as budgets
@@ -242,6 +243,7 @@ def build_application(
         routers=[
             flow_endpoints.router,
             run_endpoints.router,
+            artifact_endpoints.router,
             replay_endpoints.router,
             approval_endpoints.router,
             schedule_endpoints.router,

@@ -10,6 +10,7 @@ from fastapi.responses import StreamingResponse
 
 from flows.runs import FINAL_RUN
 from nodes.errors import NodeError
+from platform_api.artifacts.reading import Artifacts, outputs_elsewhere
 from platform_api.auth.caller import Db, Sessions, require
 from platform_api.auth.principals import Caller
 from platform_api.errors import ConflictError, NotFoundError
@@ -86,8 +87,14 @@ async def list_runs(
 
 
 @router.get("/runs/{run_id}", operation_id="run_get")
-async def get_run(run_id: UUID, caller: RunReader, sessions: Sessions, flows: Flows) -> RunDetail:
-    """One run with the state of every step."""
+async def get_run(
+    run_id: UUID, caller: RunReader, sessions: Sessions, flows: Flows, *, artifacts: Artifacts
+) -> RunDetail:
+    """One run with the state of every step.
+
+    Outputs over 32 KiB are read from the artifact store, up to 1 MiB of them; beyond, an output is
+    `{"$artifact": HANDLE, "bytes": N}`, and `GET /api/artifacts/HANDLE` gives the whole.
+    """
     await flows.flush_usage()
     async with sessions.read() as db:
         runs = RunRepository(db)
@@ -96,7 +103,8 @@ async def get_run(run_id: UUID, caller: RunReader, sessions: Sessions, flows: Fl
             raise NotFoundError("run", run_id)
         steps = await runs.steps(run_id)
         usage = (await runs.usage(caller.org_id, [run_id])).get(run_id, RunUsage())
-    return run_detail(row, steps, usage, await _graph(flows, caller.org_id, row.flow, row.version))
+    whole = await outputs_elsewhere(artifacts, str(caller.org_id), steps)
+    return run_detail(row, steps, usage, await _graph(flows, caller.org_id, row.flow, row.version), whole)
 
 
 @router.get("/runs/{run_id}/events", operation_id="run_events", response_class=StreamingResponse)

@@ -31,7 +31,13 @@ def run_item(row: RunRow, usage: RunUsage = NOTHING) -> RunItem:
     return RunItem(**_common(row, usage, row.cost_nano_usd))
 
 
-def run_detail(row: RunRow, steps: Sequence[StepRunRow], usage: RunUsage, graph: Mapping[str, Any]) -> RunDetail:
+def run_detail(
+    row: RunRow,
+    steps: Sequence[StepRunRow],
+    usage: RunUsage,
+    graph: Mapping[str, Any],
+    outputs_elsewhere: Mapping[str, Any],
+) -> RunDetail:
     """A run with its steps. While it goes on its cost is what its steps have cost so far."""
     cost = row.cost_nano_usd
     if row.status not in FINAL_RUN:
@@ -44,15 +50,15 @@ def run_detail(row: RunRow, steps: Sequence[StepRunRow], usage: RunUsage, graph:
         outputs=row.outputs or {},
         errors=cast("list[dict[str, Any]]", row.errors or []),
         graph=dict(graph),
-        steps={step.path: step_view(step) for step in steps},
+        steps={step.path: step_view(step, outputs_elsewhere) for step in steps},
         is_cancel_requested=row.is_cancel_requested,
         parent_run_id=None if row.parent_run_id is None else str(row.parent_run_id),
         prefect_run_id=row.prefect_run_id,
     )
 
 
-def step_view(step: StepRunRow) -> dict[str, Any]:
-    """One step's state."""
+def step_view(step: StepRunRow, outputs_elsewhere: Mapping[str, Any]) -> dict[str, Any]:
+    """One step's state. An output that lies elsewhere and is not among `outputs_elsewhere` shows as its handle."""
     duration = None
     if step.started_at is not None and step.finished_at is not None:
         duration = round((step.finished_at - step.started_at).total_seconds() * 1000)
@@ -63,7 +69,7 @@ def step_view(step: StepRunRow) -> dict[str, Any]:
         "status": step.status,
         "reason": step.reason,
         "attempts": step.attempts,
-        "output": None if step.output is None else step.output["value"],
+        "output": outputs_elsewhere.get(step.path, None if step.output is None else step.output["value"]),
         "error": step.error,
         "errors": step.item_errors or [],
         "started_at": step.started_at,
