@@ -77,6 +77,7 @@ class SegmentSync:
         """Sync what is left, and stop."""
         self._is_over.set()
         self.closed()
+        self._is_behind.set()  # it may wait for something to do
         if self._thread is not None:
             self._thread.join()
             self._thread = None

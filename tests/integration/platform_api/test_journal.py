@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -179,6 +180,18 @@ def test_what_is_written_is_synced_a_moment_later_without_being_asked(tmp_path: 
 
     assert journal.is_synced
     journal.close()
+
+
+def test_a_journal_that_is_synced_to_its_end_closes_at_once(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, "w", fsync="interval")
+    journal.record(call("1"))
+    journal.rotate()
+    journal.sync()
+    closing = threading.Thread(target=journal.close, daemon=True)
+    closing.start()
+    closing.join(timeout=20)
+
+    assert not closing.is_alive()
 
 
 def test_segments_rotate_by_size_and_reading_resumes_at_an_offset(tmp_path: Path) -> None:
