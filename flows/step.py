@@ -62,6 +62,11 @@ class Tally:
         if call.attempts:
             self.model, self.provider = call.attempts[-1].model, call.attempts[-1].provider
 
+    def add_inner(self, cost_nano_usd: int | None) -> None:
+        """Count what flows inside the step cost."""
+        known = self.cost_nano_usd is not None and cost_nano_usd is not None
+        self.cost_nano_usd = (self.cost_nano_usd or 0) + (cost_nano_usd or 0) if known else None
+
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
@@ -232,6 +237,7 @@ async def _attempt(
     finally:
         for call in facts.calls:
             tally.add(call)
+        tally.add_inner(facts.inner_cost_nano_usd)
         tally.exchanges += facts.exchanges
 
 
@@ -284,6 +290,7 @@ def _context(
         scope=frame.roots(),
         http=services.http,
         outside=services.outside,
+        flows=frame.flows,
         attempt=attempt,
         waiting_since=walk.waiting_since(frame.path, step),
         re_ask=re_ask,

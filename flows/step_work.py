@@ -17,6 +17,7 @@ from flows.plan import Block, Plan, PlanStep
 from flows.runs import StepRun
 from flows.step import run_step
 from flows.step_errors import Failure, failure_of, rule_for
+from flows.step_flows import StepFlows
 from flows.walk import STOPS_OF_RUNS, Frame, Walk
 from nodes.errors import InvalidInputError, NodeError
 
@@ -153,11 +154,18 @@ class StepWork:
             elif self.step.type == LOOP_TYPE:
                 outcome = await self._within(self.step.timeout_s, "timeout", self._loop, frame, why)
             else:
-                return await run_step(self.walk, self.step, frame)
+                return await run_step(self.walk, self.step, self._with_flows(frame, why))
         except NodeError as error:
             outcome = self._failed(failure_of(error, frame.path), frame)
         finished = None if outcome.status == "waiting" else self.walk.services.clock.now()
         return replace(outcome, started_at=started, finished_at=finished)
+
+    def _with_flows(self, frame: Frame, why: WhyCancelled) -> Frame:
+        """The frame with the means to run flows inside the step."""
+        flows = StepFlows(
+            self.walk, frame, lambda plan, inner: self.walk_block(self.walk, plan, plan.block, inner, why)
+        )
+        return replace(frame, flows=flows)
 
     def _switch(self, frame: Frame) -> StepRun:
         shown, taken = choose(self.step, self.walk.services.expressions, frame.roots())

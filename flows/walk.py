@@ -12,6 +12,7 @@ from flows.plan import Plan, PlanStep
 from flows.recorder import Recorder
 from flows.runs import Run, StepRun
 from flows.scopes import Scope
+from nodes.context import FlowCaller
 from nodes.node import Node
 
 Work = Callable[[], Awaitable[StepRun]]
@@ -112,6 +113,8 @@ class Frame:
     caller: StepCaller
     after: tuple[str, ...] = ()
     item_index: int | None = None
+    flows: FlowCaller | None = None
+    """Runs flows inside this execution of the step."""
 
     def roots(self) -> dict[str, JsonValue]:
         """Everything expressions may read here."""

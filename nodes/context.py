@@ -13,6 +13,7 @@ from bridge.errors import BridgeError, BudgetExceededError, NoRouteError
 from bridge.json_types import JsonObject, JsonValue
 from bridge.result import ChatResult, ChatStream
 from bridge.side_calls import EmbeddingResult
+from nodes.errors import NodeError
 from nodes.outside import Outside
 from nodes.waiting import Answer
 
@@ -63,12 +64,43 @@ class ModelExchange:
     error: BridgeError | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class FlowFacts:
+    """What there is to know of a flow before it is run."""
+
+    description: str
+    inputs_schema: JsonObject
+
+
+@dataclass(frozen=True, slots=True)
+class FlowEnd:
+    """How a flow inside a step ended. The cost is in nano-USD, None when a price is unknown."""
+
+    outputs: JsonObject
+    cost_nano_usd: int | None
+    error: NodeError | None = None
+
+
+class FlowCaller(Protocol):
+    """Runs published flows of the organisation inside this step. Raises NodeError."""
+
+    async def known(self, ref: str) -> FlowFacts:
+        """The flow `name` or `name@version`, if it can be run inside a step: one that may wait cannot."""
+        ...
+
+    async def run(self, ref: str, inputs: JsonObject, *, name: str) -> FlowEnd:
+        """Run it. `name` says what the call is for."""
+        ...
+
+
 @dataclass(slots=True)
 class StepFacts:
     """What a step did while it ran: filled by the context, read by `run_step`."""
 
     calls: list[CallRecord] = field(default_factory=list[CallRecord])
     exchanges: list[ModelExchange] = field(default_factory=list[ModelExchange])
+    inner_cost_nano_usd: int | None = 0
+    """Of flows that ran inside; None when a price is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +116,7 @@ class NodeContext:
     """The expression roots at this step: inputs, nodes, run, tenant, and item, index, state where they exist."""
     http: HttpRules = field(default_factory=HttpRules)
     outside: Outside = field(default_factory=Outside)
+    flows: FlowCaller | None = None
     attempt: int = 1
     re_ask: str | None = None
     """The validation error of the previous attempt, when the retry mode is `re_ask`."""

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
-from bridge.errors import ErrorClass, UnsupportedFeatureError
+from bridge.errors import BridgeError, ErrorClass, UnsupportedFeatureError
 from bridge.json_types import JsonObject, JsonValue
 from bridge.structured_output import schema_problem
 from nodes.errors import InvalidInputError, NodeError
@@ -112,7 +112,7 @@ async def mcp_session(name: str, server: McpServer) -> AsyncGenerator[McpSession
     try:
         async with AsyncExitStack() as stack:
             yield McpSession(name, await stack.enter_async_context(await _client(server, stack)))
-    except (NodeError, asyncio.CancelledError, TimeoutError):
+    except (NodeError, BridgeError, TimeoutError):
         raise
     except Exception as error:
         raise _failure(name, error) from error
@@ -137,12 +137,12 @@ def _text_of(answer: "CallToolResult") -> str:
     return "\n".join(str(getattr(block, "text", "")) for block in answer.content if getattr(block, "text", None))
 
 
-def _failure(name: str, error: Exception) -> NodeError:
-    """The first cause that says something, out of the groups that sessions raise."""
+def _failure(name: str, error: Exception) -> NodeError | BridgeError:
+    """The first cause that says something, out of the groups that sessions raise: ours, or the protocol's."""
     from mcp import MCPError
 
     causes = list(_leaves(error))
-    told = next((one for one in causes if isinstance(one, NodeError)), None)
+    told = next((one for one in causes if isinstance(one, NodeError | BridgeError)), None)
     if told is not None:
         return told
     rpc = next((one for one in causes if isinstance(one, MCPError)), None)

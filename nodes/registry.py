@@ -11,6 +11,7 @@ from importlib.metadata import entry_points
 ENTRY_POINT_GROUP = "modelbridge.nodes"
 
 BUILT_IN = (
+    "nodes.agent",
     "nodes.approve",
     "nodes.classify",
     "nodes.compare",

@@ -31,7 +31,21 @@ pytestmark = pytest.mark.peer
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "nodes"
 LOCAL: JsonObject = {"providers": {"local": {"options": {"threads": 1, "slots": 1}}}}
+CLERK: JsonObject = {
+    "providers": {
+        "mock": {
+            "options": {
+                "replies": [
+                    {"tool_calls": [{"name": "add", "arguments": {"a": 17, "b": 25}}], "times": 1},
+                    {"text": "17 plus 25 is 42."},
+                ]
+            }
+        }
+    },
+    "aliases": {"balanced": {"policy": "priority", "candidates": ["mock/clerk"]}},
+}
 OUTPUTS: JsonObject = {
+    "agent": {"answer": "17 plus 25 is 42.", "ended_by": "answer"},
     "approve": {"sent": "Dear customer, we are sorry."},
     "embed": {"dimensions": 256, "model": "local/wordllama", "n_vectors": 2},
     "evaluate": {"passed": True, "scores": {"names_it": 1.0, "short": 1.0}},
@@ -84,6 +98,14 @@ async def bridge() -> AsyncIterator[Bridge]:
     await made.aclose()
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def clerk() -> AsyncIterator[Bridge]:
+    """The model in the box calls no tools; the scripted one does."""
+    made = Bridge(BridgeConfig.parse(CLERK))
+    yield made
+    await made.aclose()
+
+
 async def run_example(name: str, bridge: Bridge, inputs: JsonObject, outside: Outside) -> Run:
     """The example's end; people approve, and time passes."""
     plan, clock = plan_of(name), FrozenClock(START)
@@ -111,10 +133,11 @@ def test_every_node_that_can_run_has_an_example_that_uses_it() -> None:
 
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("name", sorted(path.stem for path in EXAMPLES.glob("*.yaml")))
-async def test_the_example_runs(name: str, bridge: Bridge, tmp_path: Path) -> None:
+async def test_the_example_runs(name: str, bridge: Bridge, clerk: Bridge, tmp_path: Path) -> None:
     async with http_server(lambda _: (404, {}, b"not here")) as server, outside_world(tmp_path) as outside:
         world = replace(outside, vectors=MemoryVectorIndex(), artifacts=MemoryArtifacts())
-        run = await run_example(name, bridge, {"url": server.url("/page")} if name == "http" else {}, world)
+        inputs: JsonObject = {"url": server.url("/page")} if name == "http" else {}
+        run = await run_example(name, clerk if name == "agent" else bridge, inputs, world)
 
     assert run.status == ("failed" if name == "fail" else "succeeded")
     if name in FIELDS:
