@@ -29,7 +29,6 @@ BUILT_IN = (
     "nodes.mcp",
     "nodes.notify",
     "nodes.python",
-    "nodes.sql",
     "nodes.retrieve",
     "nodes.sql",
     "nodes.storage",

@@ -67,24 +67,6 @@ class EngineSection(Section):
     database_url: str | None = Field(default=None, repr=False, description="Prefect's own database; never ours.")
 
 
-class TelemetrySection(Section):
-    """Where spans are sent. Off without an endpoint, here or in the environment."""
-
-    otlp_endpoint: str | None = Field(default=None, pattern=r"^https?://[^\s]+$", description="OTLP over HTTP.")
-    headers: dict[str, SecretStr] = Field(default_factory=dict, description="Sent with every export: access tokens.")
-    service_name: str = Field(default="modelbridge", min_length=1, max_length=100)
-    sample_ratio: float = Field(default=1.0, ge=0, le=1, description="Share of new traces that are recorded.")
-
-
-class JournalSection(Section):
-    """How far a call's usage has come before the call goes on. A kill loses none of it in any mode."""
-
-    fsync: Literal["always", "interval", "never"] = Field(
-        default="interval",
-        description="When it is on the disk itself: at once, within 200 ms, or when the system says.",
-    )
-
-
 class PythonSection(Section):
     """What the python node may run. By default nothing."""
 
@@ -93,6 +75,15 @@ class PythonSection(Section):
     folders: tuple[str, ...] = Field(default=(), description="Where those modules lie, beside this file.")
     max_memory_mb: int = Field(default=1024, ge=64)
     max_timeout_s: float = Field(default=600.0, gt=0)
+
+
+class TelemetrySection(Section):
+    """Where spans are sent. Off without an endpoint, here or in the environment."""
+
+    otlp_endpoint: str | None = Field(default=None, pattern=r"^https?://[^\s]+$", description="OTLP over HTTP.")
+    headers: dict[str, SecretStr] = Field(default_factory=dict, description="Sent with every export: access tokens.")
+    service_name: str = Field(default="modelbridge", min_length=1, max_length=100)
+    sample_ratio: float = Field(default=1.0, ge=0, le=1, description="Share of new traces that are recorded.")
 
 
 class JournalSection(Section):
@@ -116,20 +107,19 @@ class PlatformSections(Section):
 
     registration: Registration | None = None
     http: HttpSection = Field(default_factory=HttpSection)
-    artifacts: ArtifactsSection = Field(default_factory=ArtifactsSection)
     billing: BillingSection = Field(default_factory=BillingSection)
     studio: StudioSection = Field(default_factory=StudioSection)
     engine: EngineSection = Field(default_factory=EngineSection)
     recordings: RecordingsSection = Field(default_factory=RecordingsSection)
     limits: LimitsSection = Field(default_factory=LimitsSection)
     journal: JournalSection = Field(default_factory=JournalSection)
+    telemetry: TelemetrySection = Field(default_factory=TelemetrySection)
     python: PythonSection = Field(default_factory=PythonSection)
     secrets: dict[SecretName, SecretStr] = Field(default_factory=dict[str, SecretStr], repr=False)
+    artifacts: ArtifactsSection = Field(default_factory=ArtifactsSection)
     databases: dict[EntryName, DatabaseEntry] = Field(default_factory=dict[str, DatabaseEntry])
     channels: dict[EntryName, ChannelEntry] = Field(default_factory=dict[str, ChannelEntry])
     mcp_servers: dict[EntryName, McpEntry] = Field(default_factory=dict[str, McpEntry])
-    journal: JournalSection = Field(default_factory=JournalSection)
-    telemetry: TelemetrySection = Field(default_factory=TelemetrySection)
 
 
 class Settings(Section):
