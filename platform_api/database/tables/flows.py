@@ -152,6 +152,26 @@ class RecordingRow(OrgScoped, Base):
     recorded_at: Mapped[datetime]
 
 
+class ExposureRow(OrgScoped, Base):
+    """The first time that a unit met an arm of an A/B test. `share` is the probability it had then."""
+
+    __tablename__ = "ab_exposures"
+    __table_args__ = (
+        UniqueConstraint("org_id", "test", "unit_hash"),
+        Index("ix_ab_exposures_run_id", "run_id"),
+    )
+
+    id: Mapped[UUID] = mapped_column(Id, primary_key=True)
+    test: Mapped[str] = mapped_column(String(63))
+    unit_hash: Mapped[str] = mapped_column(String(64))
+    arm: Mapped[str] = mapped_column(String(63))
+    share: Mapped[float] = mapped_column(Double)
+    flow: Mapped[str] = mapped_column(String(63))
+    run_id: Mapped[UUID] = mapped_column(Id)
+    step_path: Mapped[str] = mapped_column(String(512))
+    at: Mapped[datetime]
+
+
 class AnswerRow(OrgScoped, Base):
     """What one person said to a step that asks for approval."""
 
