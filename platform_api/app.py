@@ -112,7 +112,8 @@ def create_app(
         app.data_plane = RequestContext(data_plane, counter=metrics, new_id=new_request_id, tracer=tracer)
     app.state.identity = identity
     app.state.metrics = metrics
-    app.state.readiness = Readiness(database, settings.redis_url)
+    needs_redis = settings.sections.limits.when_redis_is_down == "refuse"
+    app.state.readiness = Readiness(database, settings.redis_url, needs_redis)
     problem_responses.answer_errors(app)
     app.add_api_route("/.well-known/jwks.json", _jwks, dependencies=[PUBLIC], operation_id="auth_jwks", tags=["auth"])
     for router in (auth.router, api_keys.router, organizations.router, operations.router, *routers):

@@ -116,7 +116,8 @@ def _is_still_to_be_made(database: "Database") -> bool:
 
 async def _look_at_redis(settings: Settings, report: Report) -> None:
     if settings.redis_url is None:
-        report.add("redis", "off", "REDIS_URL is not set: state stays in this process")
+        said = "rate limits are exact for each process alone; cache and circuits stay in it"
+        report.add("redis", "off", f"REDIS_URL is not set: {said}")
         return
     from redis.asyncio import Redis
 
@@ -124,7 +125,7 @@ async def _look_at_redis(settings: Settings, report: Report) -> None:
     try:
         async with asyncio.timeout(PROBE_LIMIT_S):
             await client.ping()
-        report.add("redis", "ok", _masked(settings.redis_url))
+        report.add("redis", "ok", f"{_masked(settings.redis_url)}: processes share rate limits, cache and circuits")
     except Exception as error:  # noqa: BLE001  # whatever keeps it from answering is the finding
         report.add("redis", "unreachable", f"{_masked(settings.redis_url)}: {_first_line(error)}")
     finally:

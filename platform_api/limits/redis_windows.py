@@ -144,7 +144,7 @@ class RedisCounter:
 
     async def _asked(self, script: Any, windows: Sequence[Window], arguments: list[int]) -> list[int] | None:
         """The script's answer; None when there is none in time. `script` is untyped in redis."""
-        keys = [f"{self._prefix}{one.owner}|{one.unit}|{one.window_s}" for one in windows]
+        keys = [self._prefix + one.place for one in windows]
         answer = await self.link.asked(lambda: script(keys=keys, args=arguments), None)
         if answer is None:
             return None

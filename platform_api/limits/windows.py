@@ -8,8 +8,8 @@ the window) later than it must. Requests cost 1. Tokens are reserved before a ca
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from dataclasses import dataclass, field, replace
+from typing import Literal, NamedTuple, Protocol
 
 SLICES = 60
 MINUTE_S, DAY_S = 60, 86_400
@@ -28,11 +28,14 @@ class Window:
     unit: Unit
     amount: int
     window_s: int = MINUTE_S
+    slice_ms: int = field(init=False, compare=False)
+    """Milliseconds of one slice, rounded up: 60 of them are never less than the window."""
+    place: str = field(init=False, compare=False)
+    """Where it is counted: owner, unit and length."""
 
-    @property
-    def slice_ms(self) -> int:
-        """Milliseconds of one slice, rounded up: 60 of them are never less than the window."""
-        return -(-self.window_s * 1000 // SLICES)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "slice_ms", -(-self.window_s * 1000 // SLICES))
+        object.__setattr__(self, "place", f"{self.owner}|{self.unit}|{self.window_s}")
 
     def share(self, replicas: int) -> "Window":
         """What one of so many processes may admit by itself; at least 1."""
@@ -43,8 +46,7 @@ class Window:
         return 1 if self.unit == "requests" else tokens
 
 
-@dataclass(frozen=True, slots=True)
-class Room:
+class Room(NamedTuple):
     """What is left of a window."""
 
     window: Window
@@ -67,8 +69,7 @@ class Taken:
     """The same of the count that processes share; None: this process alone counted."""
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """May a request go on? Otherwise nothing was taken."""
 
     rooms: tuple[Room, ...]
@@ -93,9 +94,10 @@ class WindowCounter(Protocol):
 class _Count:
     """What was taken of one window, by slice, oldest first."""
 
-    __slots__ = ("slices", "total")
+    __slots__ = ("slice_ms", "slices", "total")
 
-    def __init__(self) -> None:
+    def __init__(self, slice_ms: int) -> None:
+        self.slice_ms = slice_ms
         self.total = 0
         self.slices: deque[list[int]] = deque()
 
@@ -138,7 +140,7 @@ class MemoryCounter:
     def __init__(self, monotonic: Callable[[], float] = time.monotonic, *, max_windows: int = 200_000) -> None:
         self._monotonic = monotonic
         self._max_windows = max_windows
-        self._counts: dict[tuple[str, Unit, int], _Count] = {}
+        self._counts: dict[str, _Count] = {}
 
     async def take(self, windows: Sequence[Window], tokens: int) -> Verdict:
         return self.take_now(windows, tokens)
@@ -187,12 +189,11 @@ class MemoryCounter:
         return int(self._monotonic() * 1000)
 
     def _counted(self, window: Window, now_ms: int) -> _Count:
-        name = (window.owner, window.unit, window.window_s)
-        count = self._counts.get(name)
+        count = self._counts.get(window.place)
         if count is None:
             if len(self._counts) >= self._max_windows:
                 self._forget(now_ms)
-            count = self._counts[name] = _Count()
+            count = self._counts[window.place] = _Count(window.slice_ms)
         count.pass_to(now_ms // window.slice_ms)
         return count
 
@@ -212,8 +213,8 @@ class MemoryCounter:
 
     def _forget(self, now_ms: int) -> None:
         """Drop windows of which nothing counts any more; and a tenth of the others, oldest first, when all do."""
-        for (_, _, window_s), count in self._counts.items():
-            count.pass_to(now_ms // -(-window_s * 1000 // SLICES))
+        for count in self._counts.values():
+            count.pass_to(now_ms // count.slice_ms)
         self._counts = {name: count for name, count in self._counts.items() if count.slices}
         if len(self._counts) >= self._max_windows:
             for name in list(self._counts)[: self._max_windows // 10 + 1]:

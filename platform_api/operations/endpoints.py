@@ -28,6 +28,8 @@ class Readiness:
 
     database: Database
     redis_url: str | None = None
+    needs_redis: bool = False
+    """Otherwise the process serves without it, and taking it out of traffic would help nobody."""
     durable_lane: DurableLane = "off"
     is_draining: bool = False
     """Set at the start of a shutdown: no new traffic, please."""
@@ -41,6 +43,10 @@ class Readiness:
         if self.is_draining:
             found["process"] = "shutting down"
         return found
+
+    def is_ready(self, checks: dict[str, str]) -> bool:
+        """Do they allow traffic?"""
+        return all(state == "ok" for part, state in checks.items() if part != "redis" or self.needs_redis)
 
     async def _check_migrations(self) -> None:
         """Asked until the answer is yes: a database never goes back under a running process."""
@@ -72,7 +78,7 @@ async def readyz(request: Request) -> Response:
     """May this process get traffic? 503 names what is missing."""
     readiness = cast("Readiness", request.app.state.readiness)
     checks = await readiness.checks()
-    is_ready = all(state == "ok" for state in checks.values())
+    is_ready = readiness.is_ready(checks)
     body = {"status": "ready" if is_ready else "not ready", **checks, "durable_lane": readiness.durable_lane}
     return JSONResponse(body, status_code=200 if is_ready else 503)
 

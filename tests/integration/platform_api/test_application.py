@@ -162,11 +162,15 @@ async def test_readiness_names_each_part_and_the_durable_lane_does_not_fail_it(a
     ready = await api.client.get("/readyz")
     api.app.state.readiness.redis_url = "redis://127.0.0.1:1/0"
     without_redis = await api.client.get("/readyz")
+    api.app.state.readiness.needs_redis = True
+    needing_redis = await api.client.get("/readyz")
+    api.app.state.readiness.needs_redis = False
 
     assert ready.status_code == 200
     assert ready.json() == {"status": "ready", "database": "ok", "migrations": "ok", "durable_lane": "starting"}
-    assert without_redis.status_code == 503
+    assert without_redis.status_code == 200
     assert without_redis.json()["redis"].startswith("does not answer")
+    assert needing_redis.status_code == 503
     assert (await api.client.get("/healthz")).json() == {"status": "ok"}
 
 
