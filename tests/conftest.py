@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.peers import PostgresPeer, running_postgres, running_redis
+from tests.support.peers import PostgresPeer, running_mcp_server, running_postgres, running_redis
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -24,6 +24,13 @@ def postgres() -> Iterator[PostgresPeer]:
 def redis_url() -> Iterator[str]:
     """The session's Redis 6.2; a test uses keys of its own."""
     with running_redis() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def mcp_url() -> Iterator[str]:
+    """The session's MCP server, by streamable HTTP."""
+    with running_mcp_server() as url:
         yield url
 
 

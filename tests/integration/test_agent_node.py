@@ -3,7 +3,6 @@
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,12 +14,12 @@ from flows.plan import Plan
 from flows.runs import Run, StepRun
 from flows.validate import check
 from nodes.context import HttpRules
+from nodes.mcp_servers import McpServer
 from nodes.node import node_types
 from nodes.outside import Outside
 from tests.support.conformance import EveryModel
 from tests.support.engine import Engine
 from tests.support.http_server import Asked, Head, HttpServer, http_server
-from tests.support.outside import TOOLS
 from tests.support.platform import PRICED
 
 pytestmark = pytest.mark.peer
@@ -100,6 +99,7 @@ class Lab:
     provider: Provider
     server: HttpServer
     bridge: Bridge
+    mcp_url: str
 
     async def run(
         self, *answers: JsonObject, child: str = GREET, has_mcp: bool = True
@@ -111,7 +111,7 @@ class Lab:
             models=self.bridge,
             node_types=node_types(),
             http=HttpRules(allow_hosts=frozenset({"127.0.0.1"})),
-            outside=Outside(mcp_servers={"tools": TOOLS}),
+            outside=Outside(mcp_servers={"tools": McpServer(url=self.mcp_url)}),
         )
         engine.lane = type(engine.lane)(engine.services)
         text = AGENT if has_mcp else AGENT.replace(MCP, "")
@@ -126,14 +126,13 @@ def plan_of(text: str) -> Plan:
 
 
 @pytest.fixture
-async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
-    del tmp_path
+async def lab(mcp_url: str) -> AsyncIterator[Lab]:
     provider = Provider()
     async with http_server(provider) as server:
         acme = {"dialect": "openai", "base_url": server.url("/v1"), "api_key": "k"}
         config = BridgeConfig.parse({"providers": {"acme": acme}, "models": {"acme/paid": PRICED}})
         bridge = Bridge(config)
-        yield Lab(provider, server, bridge)
+        yield Lab(provider, server, bridge, mcp_url)
         await bridge.aclose()
 
 

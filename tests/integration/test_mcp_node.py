@@ -1,11 +1,7 @@
 """The mcp node against a real server of the official SDK, over both transports."""
 
 import asyncio
-import socket
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,30 +17,6 @@ from tests.support.outside import TOOLS
 
 pytestmark = pytest.mark.peer
 
-ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module")
-def http_url() -> Iterator[str]:
-    """The same server by streamable HTTP, started once."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "tests.support.mcp_server", str(port)]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    until = time.monotonic() + 60
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-            break
-        except OSError:
-            assert time.monotonic() < until, "the server does not start"
-            assert process.poll() is None
-            time.sleep(0.05)
-    yield f"http://127.0.0.1:{port}/mcp"
-    process.kill()
-    process.wait()
-
 
 async def called(server: McpServer, tool: str, timeout: str = "60s", **args: JsonValue) -> McpOutput:  # noqa: ASYNC109  # a field of the block
     block: JsonObject = {"server": "tools", "tool": tool, "args": args, "timeout": timeout}
@@ -59,9 +31,9 @@ async def failed(server: McpServer, tool: str, timeout: str = "60s", **args: Jso
 
 
 @pytest.fixture
-def server(http_url: str) -> McpServer:
+def server(mcp_url: str) -> McpServer:
     """By HTTP, since it is there already; a program takes a second to start."""
-    return McpServer(url=http_url)
+    return McpServer(url=mcp_url)
 
 
 async def test_a_tool_answers_structured_or_as_text_over_both_transports(server: McpServer) -> None:

@@ -132,8 +132,8 @@ def test_every_node_that_can_run_has_an_example_that_uses_it() -> None:
 
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("name", sorted(path.stem for path in EXAMPLES.glob("*.yaml")))
-async def test_the_example_runs(name: str, bridge: Bridge, clerk: Bridge, tmp_path: Path) -> None:
-    async with http_server(lambda _: (404, {}, b"not here")) as server, outside_world(tmp_path) as outside:
+async def test_the_example_runs(name: str, bridge: Bridge, clerk: Bridge, tmp_path: Path, mcp_url: str) -> None:
+    async with http_server(lambda _: (404, {}, b"not here")) as server, outside_world(tmp_path, mcp_url) as outside:
         world = replace(outside, vectors=MemoryVectorIndex(), artifacts=MemoryArtifacts())
         inputs: JsonObject = {"url": server.url("/page")} if name == "http" else {}
         run = await run_example(name, clerk if name == "agent" else bridge, inputs, world)

@@ -19,7 +19,7 @@ TOOLS = McpServer(command=(sys.executable, "-m", "tests.support.mcp_server"), fo
 
 
 @asynccontextmanager
-async def outside_world(folder: Path) -> AsyncGenerator[Outside]:
+async def outside_world(folder: Path, mcp_url: str) -> AsyncGenerator[Outside]:
     """Everything the examples name."""
     people(folder / "people.db")
     database = named_database("sqlite:///people.db", may_write=False, base=folder)
@@ -27,7 +27,7 @@ async def outside_world(folder: Path) -> AsyncGenerator[Outside]:
         yield Outside(
             python=PythonRules(allow_source=True, functions=frozenset({"statistics:fmean"})),
             databases=SqlConnections({"people": database}, HttpRules()),
-            mcp_servers={"tools": TOOLS},
+            mcp_servers={"tools": McpServer(url=mcp_url)},
             channels={"ops": WebChannel("slack", receiver.url("/hook"))},
         )
 

@@ -77,6 +77,24 @@ def redis_program() -> str | None:
 
 
 @contextlib.contextmanager
+def running_mcp_server() -> Generator[str]:
+    """The server of `tests.support.mcp_server` by streamable HTTP, until the block ends."""
+    port, root = free_port(), Path(__file__).parents[2]
+    command = [sys.executable, "-m", "tests.support.mcp_server", str(port)]
+    process = subprocess.Popen(command, cwd=root, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    until = time.monotonic() + 90
+    try:
+        while process.poll() is None and time.monotonic() < until:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                break
+            time.sleep(0.05)
+        yield f"http://127.0.0.1:{port}/mcp"
+    finally:
+        process.kill()
+        process.wait()
+
+
+@contextlib.contextmanager
 def running_redis() -> Generator[str]:
     """A throw-away Redis on a Unix socket; yields its URL."""
     place = Path(tempfile.mkdtemp(prefix="mb-test-redis-"))
