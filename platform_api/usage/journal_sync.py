@@ -22,6 +22,7 @@ class SegmentSync:
         self._is_behind = threading.Event()
         self._is_over = threading.Event()
         self._syncing = threading.Lock()
+        self._is_under_way = False
         self._handing_over = threading.Lock()
         self._open: int | None = None
         self._finished: list[int] = []
@@ -29,8 +30,8 @@ class SegmentSync:
 
     @property
     def is_behind(self) -> bool:
-        """Was something written that no sync has begun after?"""
-        return self._is_behind.is_set()
+        """Was something written that is not on the disk yet, as far as is known?"""
+        return self._is_behind.is_set() or self._is_under_way
 
     def opened(self, fd: int) -> None:
         """From now on this segment is written."""
@@ -59,6 +60,7 @@ class SegmentSync:
         with self._syncing:
             if not self._is_behind.is_set():
                 return
+            self._is_under_way = True  # before it is no longer behind: there is no moment between the two
             self._is_behind.clear()
             with self._handing_over:
                 current, finished, self._finished = self._open, self._finished, []
@@ -70,6 +72,7 @@ class SegmentSync:
                 self._is_behind.set()
                 log.exception("usage_journal_not_synced", extra={"folder": str(self._folder)})
             finally:
+                self._is_under_way = False
                 for fd in finished:
                     os.close(fd)
 
