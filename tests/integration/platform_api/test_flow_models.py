@@ -116,9 +116,35 @@ async def test_a_flow_answers_in_the_other_dialects_too(platform: Platform, addr
         async with client.messages.stream(model="flow/echo", max_tokens=99, messages=HI) as stream:
             streamed = await stream.get_final_text()
     response = await sdk.responses.create(model="flow/echo", input="hi")
+    async with sdk.responses.stream(model="flow/echo", input="hi") as events:
+        again = (await events.get_final_response()).output_text
 
     assert message.content[0].type == "text"
-    assert message.content[0].text == streamed == response.output_text == "mock answer to: calm: hi"
+    assert message.content[0].text == streamed == response.output_text == again == "mock answer to: calm: hi"
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize(
+    ("path", "asked"),
+    [
+        ("/v1/responses", {"input": "hi"}),
+        ("/v1/messages", {"max_tokens": 9, "messages": HI}),
+    ],
+)
+async def test_steps_are_told_and_failures_end_the_stream_in_every_dialect(
+    platform: Platform, address: str, path: str, asked: dict[str, Any]
+) -> None:
+    await platform.publish(ECHO)
+    await platform.publish(BROKEN)
+    async with httpx.AsyncClient(base_url=address, headers=bearer(platform.key), timeout=30) as client:
+        good = await client.post(path, json={**asked, "model": "flow/echo", "stream": True})
+        bad = await client.post(path, json={**asked, "model": "flow/broken", "stream": True})
+
+    assert ": step draft succeeded\n\nevent: " in good.text
+    assert "event: error" not in good.text
+    last = bad.text.strip().split("\n\n")[-1]
+    assert last.startswith("event: error\ndata: ")
+    assert "it cannot be" in last
 
 
 @pytest.mark.peer
