@@ -6,16 +6,20 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from sqlalchemy.exc import ArgumentError
 
+from nodes.artifacts import ArtifactStore, NoArtifactStore
 from nodes.channels import Channel, EmailChannel, MailSecurity, MailServer, WebChannel
 from nodes.context import HttpRules
 from nodes.mcp_servers import McpServer
 from nodes.outside import Outside, PythonRules, Secrets
+from nodes.vector_index import NoVectorIndex, VectorIndex
 from platform_api.outside_sections import EmailEntry, McpEntry, WebEntry
 from platform_api.settings import Settings, SettingsError
 from platform_api.sql.connections import NamedDatabase, SqlConnections, named_database
 
 
-def outside_of(settings: Settings, secrets: Secrets) -> Outside:
+def outside_of(
+    settings: Settings, secrets: Secrets, vectors: VectorIndex | None = None, artifacts: ArtifactStore | None = None
+) -> Outside:
     """The operator's sections as nodes take them. Relative paths are those beside the configuration file.
 
     Raises:
@@ -30,6 +34,8 @@ def outside_of(settings: Settings, secrets: Secrets) -> Outside:
         channels={name: _channel(entry) for name, entry in settings.sections.channels.items()},
         mcp_servers={name: _mcp_server(entry) for name, entry in settings.sections.mcp_servers.items()},
         mail=None if settings.smtp_url is None else mail_server(settings.smtp_url.get_secret_value()),
+        vectors=vectors or NoVectorIndex(),
+        artifacts=artifacts or NoArtifactStore(),
     )
 
 

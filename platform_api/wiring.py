@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from uuid import UUID
 
@@ -321,11 +321,7 @@ def _joined(
         load_plan=compiler.load_plan,
         clock=clock,
         http=HttpRules(allow_hosts=settings.http_allow_hosts),
-        outside=replace(
-            outside_of(settings, secrets_of(settings, database)),
-            vectors=SqlVectorIndex(database, clock),
-            artifacts=artifacts,
-        ),
+        outside=outside_of(settings, secrets_of(settings, database), SqlVectorIndex(database, clock), artifacts),
         cache=MemoryOutcomeCache(clock),
         answers=SqlAnswers(database),
         keeps_recordings=settings.sections.recordings.enabled,
