@@ -15,9 +15,6 @@ from bridge.clock import Clock, SystemClock
 from bridge.config import BridgeConfig
 from bridge.gateway import Bridge
 from bridge.identifiers import NewId, new_id
-from bridge.redis_link import RedisLink
-from bridge.redis_rate_limiter import RedisRateLimiter
-from bridge.redis_state_store import RedisStateStore
 from bridge.throttle import throttle_of
 from flows.engine_services import EngineServices
 from flows.expressions import CelExpressions
@@ -58,9 +55,8 @@ from platform_api.flow_api.schedules import SchedulePublisher
 from platform_api.flow_api.services import FlowServices, looking
 from platform_api.flow_api.triggers import Hooks
 from platform_api.limits import endpoints as limit_endpoints
-from platform_api.limits.redis_windows import RedisCounter
 from platform_api.limits.service import TenantLimits
-from platform_api.limits.windows import MemoryCounter, Window
+from platform_api.limits.windows import MemoryCounter
 from platform_api.llm import native_endpoints
 from platform_api.llm.api_description import described_paths
 from platform_api.llm.data_plane import DataPlane
@@ -72,12 +68,12 @@ from platform_api.operations.metrics import Metrics
 from platform_api.operations.telemetry import Telemetry
 from platform_api.organizations.service import ensure_local_organization
 from platform_api.outside import outside_of
-from platform_api.rates import LimitsSection
 from platform_api.secrets import endpoints as secrets
 from platform_api.secrets.service import secrets_of
 from platform_api.security.encryption import Envelope
 from platform_api.security.root_secret import root_secret
 from platform_api.settings import Settings
+from platform_api.shared_state import SharedState
 from platform_api.usage import endpoints as usage
 from platform_api.usage.drain import UsageDrain
 from platform_api.usage.journal import Journal
@@ -88,33 +84,6 @@ log = logging.getLogger(__name__)
 DRAIN_GRACE_S = 10.0
 ContextOf = Callable[[str | None], CallContext]
 """Task -> on whose behalf a call is made."""
-
-
-@dataclass(frozen=True, slots=True)
-class SharedState:
-    """What processes share through Redis: cached answers, bindings, rate limits. All None: each has its own."""
-
-    store: RedisStateStore | None = None
-    limiter: RedisRateLimiter | None = None
-    windows: RedisCounter | None = None
-
-    @classmethod
-    def of(cls, redis_url: str | None, limits: LimitsSection) -> "SharedState":
-        """Over the Redis at `redis_url`, if there is one."""
-        if redis_url is None:
-            return cls()
-        return cls(RedisStateStore(redis_url), RedisRateLimiter(redis_url), RedisCounter(redis_url, limits))
-
-    @property
-    def links(self) -> tuple[RedisLink, ...]:
-        """The ways to Redis, by purpose."""
-        return tuple(one.link for one in (self.store, self.limiter, self.windows) if one is not None)
-
-    async def aclose(self) -> None:
-        """Close every connection."""
-        for one in (self.store, self.limiter, self.windows):
-            if one is not None:
-                await one.aclose()
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,7 +314,7 @@ def _joined(
     metrics = telemetry.metrics
     if metrics is not None:
         _count(metrics, dispatcher, drain)
-        _watch(metrics, shared, limits)
+        shared.show(metrics, limits)
     entrance = RunEntrance(
         compiler, dispatcher, engine.expressions, clock, new_id, new_traceparent=telemetry.trace_of_run
     )
@@ -380,15 +349,6 @@ def _joined(
         prefect=prefect if is_durable else None,
         telemetry=telemetry,
     )
-
-
-def _watch(metrics: Metrics, shared: SharedState, limits: TenantLimits) -> None:
-    def count_refusal(window: Window) -> None:
-        metrics.limit_refusals.labels(window.name).inc()
-
-    limits.on_refused = count_refusal
-    for link in shared.links:
-        metrics.watch_redis(link)
 
 
 def _count(metrics: Metrics, dispatcher: RunDispatcher, drain: UsageDrain) -> None:
