@@ -53,7 +53,7 @@ class Generate(BaseModel):
     max_tokens: int | None = Field(default=None, ge=1, le=2**31 - 1)
     temperature: float | None = Field(default=None, ge=0, le=2)
     stop: list[str] = Field(default_factory=list[str], max_length=8)
-    seed: int | None = Field(default=None, ge=-(2**63), le=2**63 - 1)
+    seed: int | None = Field(default=None, ge=-(2**63), lt=2**63)
     task: str | None = Field(default=None, max_length=200)
     deadline_s: float | None = Field(default=None, ge=0.01, le=3600)
 

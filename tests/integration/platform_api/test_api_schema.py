@@ -19,6 +19,7 @@ CHECKS = (
     "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance,"
     "response_headers_conformance,ignored_auth,unsupported_method,allow_header_conformance"
 )
+OF_MODELS = "^/(v1|api/v1)/"
 CONFIG = """
 [checks.not_a_server_error]
 expected-statuses = ["2xx", "3xx", "4xx", "502", "504"]  # 502: no model's answer fits; 504: the caller's own deadline
@@ -28,16 +29,33 @@ expected-statuses = ["2xx", "3xx", "4xx", "502", "504"]  # 502: no model's answe
 @pytest.mark.peer
 @pytest.mark.timeout(200)
 async def test_the_api_keeps_to_its_schema_whatever_it_is_sent(database_url: str, tmp_path: Path) -> None:
-    """Without the local model: an answer of it takes longer than the client waits. A stream of a run has no end."""
-    config = tmp_path / "schemathesis.toml"
+    """Models have their own test. A stream of a run has no end."""
+    asked = ["--phases", "coverage,fuzzing,stateful", "--checks", CHECKS]
+    asked += ["--exclude-path-regex", f"/events$|{OF_MODELS}"]
+
+    await fuzz(database_url, tmp_path, asked)
+
+
+@pytest.mark.peer
+@pytest.mark.timeout(200)
+async def test_what_asks_models_also_refuses_all_that_its_schema_forbids(sqlite_url: str, tmp_path: Path) -> None:
+    """Not the other way round: some fields need each other, which the schemas of the dialects do not say."""
+    asked = ["--phases", "coverage,fuzzing", "--checks", f"{CHECKS},negative_data_rejection"]
+    asked += ["--include-path-regex", OF_MODELS]
+
+    await fuzz(sqlite_url, tmp_path, asked)
+
+
+async def fuzz(database_url: str, folder: Path, asked: list[str]) -> None:
+    """Without the local model: an answer of it takes longer than the client waits."""
+    config = folder / "schemathesis.toml"
     config.write_text(CONFIG, encoding="utf-8")
-    async with running_gateway(database_url, tmp_path / "home", has_local_model=False) as gateway:
+    async with running_gateway(database_url, folder / "home", has_local_model=False) as gateway:
         command = [str(SCHEMATHESIS), "--config-file", str(config), "run", f"{gateway.address}/openapi.json"]
-        command += ["--header", f"Authorization: Bearer {gateway.key}", "--phases", "coverage,fuzzing,stateful"]
-        command += ["--checks", CHECKS, "--max-examples", "5", "--seed", "7", "--continue-on-failure"]
-        command += ["--exclude-path-regex", "/events$", "--request-timeout", "10", "--no-color"]
+        command += ["--header", f"Authorization: Bearer {gateway.key}", *asked, "--max-examples", "5", "--seed", "7"]
+        command += ["--continue-on-failure", "--request-timeout", "10", "--no-color"]
         process = await asyncio.create_subprocess_exec(
-            *command, cwd=tmp_path, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+            *command, cwd=folder, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
         )
         shown, _ = await asyncio.wait_for(process.communicate(), LIMIT_S)
 
