@@ -13,6 +13,7 @@ from platform_api.cli import (
     flow_documents,
     flow_imports,
     flow_tests,
+    flow_versions,
     models,
     platform,
     replays,
@@ -44,6 +45,8 @@ app.command()(platform.serve)
 app.command()(platform.worker)
 app.command()(platform.studio)
 app.command()(platform.doctor)
+flow_imports.app.command()(flow_versions.diff)
+flow_imports.app.command()(flow_versions.rollback)
 app.add_typer(flow_imports.app, name="flows")
 app.add_typer(replays.app, name="runs")
 app.add_typer(platform.database, name="db")

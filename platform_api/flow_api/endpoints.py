@@ -5,12 +5,25 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Response
 
 from bridge.identifiers import new_id
+from flows.version_diff import VersionDiff
 from nodes.errors import NodeError
 from platform_api.auth.caller import Db, Now, Sessions, require
 from platform_api.auth.principals import Caller
-from platform_api.errors import ConflictError, NotFoundError, Problem
-from platform_api.flow_api import schedules, service, triggers
-from platform_api.flow_api.schemas import MAX_VERSION, FlowDetail, FlowItem, NewFlow, Publish, StoredFlow
+from platform_api.database.tables.flows import FlowVersionRow
+from platform_api.errors import Problem
+from platform_api.flow_api import service
+from platform_api.flow_api.publishing import Publisher
+from platform_api.flow_api.schemas import (
+    MAX_VERSION,
+    Canary,
+    FlowDetail,
+    FlowDiff,
+    FlowItem,
+    NewFlow,
+    Publish,
+    PublishedFlow,
+    StoredFlow,
+)
 from platform_api.flow_api.services import Flows
 from platform_api.paging import Page, Paging
 from platform_api.problem_responses import MEDIA_TYPE
@@ -65,28 +78,56 @@ async def list_versions(flow: str, caller: FlowReader, db: Db) -> Page[Any]:
     return Page(items=list(detail.versions))
 
 
+@router.get("/{flow}/diff", operation_id="flow_diff")
+async def diff_flow(
+    flow: str,
+    *,
+    caller: FlowReader,
+    sessions: Sessions,
+    flows: Flows,
+    before: Annotated[int | None, Query(ge=1, le=MAX_VERSION)] = None,
+    after: Annotated[int | None, Query(ge=1, le=MAX_VERSION)] = None,
+) -> FlowDiff:
+    """What is different, and what it costs, from one version (the published one) to another (the latest)."""
+    publisher = Publisher(flows, sessions, caller.org_id, caller.user_id)
+    old, new, found = await publisher.difference(flow, before, after)
+    return FlowDiff(before=old, after=new, is_empty=found.is_empty, difference=dict(found.to_json()))
+
+
 @router.post("/{flow}/publish", operation_id="flow_publish")
 async def publish_flow(
     flow: str, wanted: Publish, *, caller: FlowPublisher, sessions: Sessions, flows: Flows, now: Now
-) -> StoredFlow:
-    """Make a version (the latest when none is named) the one that runs; its schedules come with it."""
-    async with sessions.read() as db:
-        number = wanted.version or (await service.find(db, caller.org_id, flow)).latest_version
-    try:
-        plan, _ = await flows.compiler.plan(caller.org_id, flow, number)
-    except LookupError as error:
-        raise NotFoundError("version", f"{flow}@{number}") from error
-    except NodeError as error:
-        raise ConflictError(str(error), code="flow_invalid") from error
-    if plan.schedules:
-        flows.schedules.require_lane()
-    async with sessions() as db:
-        row, version = await service.publish(db, caller.org_id, flow, number, now=now)
-        await triggers.replace_triggers(db, row, plan, user_id=caller.user_id, now=now, new_id=new_id)
-        has_schedules = await schedules.replace_triggers(db, row, plan, user_id=caller.user_id, now=now, new_id=new_id)
-    if has_schedules:
-        await flows.schedules.publish()
-    return StoredFlow(name=row.name, version=version.version, status=version.status, diagnostics=version.diagnostics)
+) -> PublishedFlow:
+    """Make a version (the latest when none is named) the one that runs; its triggers come with it."""
+    publisher = Publisher(flows, sessions, caller.org_id, caller.user_id)
+    return _published(flow, *await publisher.publish(flow, wanted.version, now=now))
+
+
+@router.post("/{flow}/rollback", operation_id="flow_rollback")
+async def roll_back_flow(flow: str, caller: FlowPublisher, sessions: Sessions, flows: Flows, now: Now) -> PublishedFlow:
+    """Go back to the version published before; while another is on trial, only the trial ends."""
+    publisher = Publisher(flows, sessions, caller.org_id, caller.user_id)
+    return _published(flow, *await publisher.roll_back(flow, now=now))
+
+
+@router.put("/{flow}/canary", operation_id="flow_canary")
+async def try_version(
+    flow: str, wanted: Canary, *, caller: FlowPublisher, sessions: Sessions, flows: Flows, now: Now
+) -> Canary:
+    """Give a version a share of new runs; publishing any version, or a rollback, ends that."""
+    publisher = Publisher(flows, sessions, caller.org_id, caller.user_id)
+    row = await publisher.try_out(flow, wanted.version, wanted.percent, now=now)
+    return Canary(version=row.canary_version or wanted.version, percent=row.canary_percent or wanted.percent)
+
+
+def _published(flow: str, version: FlowVersionRow, difference: VersionDiff | None) -> PublishedFlow:
+    return PublishedFlow(
+        name=flow,
+        version=version.version,
+        status=version.status,
+        diagnostics=version.diagnostics,
+        difference=None if difference is None else dict(difference.to_json()),
+    )
 
 
 def invalid_flow(diagnostics: list[dict[str, Any]]) -> Response:

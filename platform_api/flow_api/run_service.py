@@ -125,12 +125,12 @@ class RunEntrance:
             return known
         async with sessions.read() as db:
             flow = await service.find(db, order.org_id, order.flow)
-            version = service.runnable_version(flow, order.version)
+            run_id = self._new_id()
+            version = service.version_for(flow, order.version, UUID(run_id))
         plan = await self._plan(order, version)
         inputs = _checked_inputs(plan, order.inputs)
         group = await self._group(sessions, order, plan, inputs)
         lane = lane or self._lane(order.engine or plan.engine)
-        run_id = self._new_id()
         record: dict[str, Any] = {
             "id": UUID(run_id),
             "org_id": order.org_id,

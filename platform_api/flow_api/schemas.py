@@ -32,6 +32,28 @@ class StoredFlow(BaseModel):
     diagnostics: list[dict[str, Any]]
 
 
+class PublishedFlow(StoredFlow):
+    """The version that runs now, and how it differs from the one before; null when there was none."""
+
+    difference: dict[str, Any] | None
+
+
+class FlowDiff(BaseModel):
+    """The difference of two versions: of the flow, of its steps, of what a run costs."""
+
+    before: int
+    after: int
+    is_empty: bool
+    difference: dict[str, Any]
+
+
+class Canary(Input):
+    """A version on trial: the share of new runs that take it."""
+
+    version: int = Field(ge=1, le=MAX_VERSION)
+    percent: int = Field(ge=1, le=99)
+
+
 class Publish(Input):
     """Which version to publish; the latest when absent."""
 
@@ -62,6 +84,8 @@ class FlowItem(BaseModel):
     description: str
     latest_version: int
     published_version: int | None
+    canary_version: int | None
+    canary_percent: int | None
     updated_at: datetime
     last_runs: list[RecentRun]
     runs_24h: int

@@ -4,6 +4,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from hashlib import sha256
 from typing import Any, cast
 from uuid import UUID
 
@@ -108,6 +109,19 @@ def runnable_version(flow: FlowRow, wanted: int | None) -> int:
     return number
 
 
+def version_for(flow: FlowRow, wanted: int | None, run_id: UUID) -> int:
+    """The version a new run takes: the one wanted, else the published one, or, by chance, the one on trial.
+
+    Raises:
+        ConflictError: Nothing is published (not_published).
+    """
+    number = runnable_version(flow, wanted)
+    is_on_trial = wanted is None and flow.canary_version is not None and flow.canary_percent is not None
+    if is_on_trial and int.from_bytes(sha256(run_id.bytes).digest()[:4]) % 100 < (flow.canary_percent or 0):
+        return flow.canary_version or number
+    return number
+
+
 async def describe(db: AsyncSession, org_id: UUID, name: str, number: int | None) -> FlowDetail:
     """One version (the published one when None, else the latest), without its plan's parts."""
     flows = FlowRepository(db)
@@ -184,6 +198,8 @@ def _item(flow: FlowRow, runs: Sequence[RunRow], n_last_day: int, next_run_at: d
         description=flow.description,
         latest_version=flow.latest_version,
         published_version=flow.published_version,
+        canary_version=flow.canary_version,
+        canary_percent=flow.canary_percent,
         updated_at=flow.updated_at,
         last_runs=[recent_run(run) for run in runs],
         runs_24h=n_last_day,

@@ -37,6 +37,9 @@ flow:read     GET     /api/flows/{flow}
 flow:read     GET     /api/flows/{flow}/versions
 flow:write    POST    /api/flows
 flow:publish  POST    /api/flows/{flow}/publish
+flow:publish  POST    /api/flows/{flow}/rollback
+flow:publish  PUT     /api/flows/{flow}/canary
+flow:read     GET     /api/flows/{flow}/diff
 flow:run      POST    /api/flows/{flow}/runs
 run:read      GET     /api/runs
 run:read      GET     /api/runs/{run_id}
