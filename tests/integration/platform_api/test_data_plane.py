@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import anthropic
 import httpx
 import openai
 import pytest
@@ -92,7 +93,9 @@ async def test_the_model_in_the_box_answers_as_balanced_through_the_sdk(sqlite_u
         running_platform(sqlite_url, tmp_path / "home", only_local=True) as platform,
         served(platform.app) as address,
         openai.AsyncOpenAI(base_url=f"{address}/v1", api_key=platform.key, max_retries=0) as sdk,
+        anthropic.AsyncAnthropic(base_url=address, api_key=platform.key, max_retries=0) as of_anthropic,
     ):
+        other: Any = of_anthropic
         stream = await sdk.chat.completions.create(
             model="balanced",
             messages=[{"role": "user", "content": "What is the capital of France?"}],
@@ -101,9 +104,19 @@ async def test_the_model_in_the_box_answers_as_balanced_through_the_sdk(sqlite_u
             stream=True,
         )
         chunks = [chunk async for chunk in stream]
+        question = "What is the capital of France?"
+        response = await sdk.responses.create(model="balanced", input=question, max_output_tokens=24, temperature=0)
+        async with other.messages.stream(
+            model="balanced",
+            max_tokens=24,
+            messages=[{"role": "user", "content": question}],
+            extra_body={"temperature": 0},
+        ) as events:
+            message = await events.get_final_text()
 
     text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
     assert "Paris" in text
+    assert response.output_text == message == text
     assert len(chunks) > 3
     assert chunks[0].model == "local/smollm2"
 
