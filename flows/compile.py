@@ -10,7 +10,7 @@ from flows.diagnostics import Diagnostics
 from flows.expressions_uses import Use, uses_of
 from flows.graph import Graph, build_graph
 from flows.node_schemas import output_schema
-from flows.plan import Block, Plan, PlanStep, Position
+from flows.plan import Arm, Block, ExperimentRule, Plan, PlanStep, Position
 from flows.spec import BlockSpec, FlowSpec, StepSpec
 from flows.validate_expressions import compile_all
 from flows.versions import content_hash, fingerprint
@@ -94,10 +94,25 @@ class _Compiler:
             places=self._places.get(step.id, {}),
             output_schema=output_schema(node_class, step.config),
         )
-        return replace(compiled, fingerprint=_fingerprint(compiled))
+        compiled = replace(compiled, fingerprint=_fingerprint(compiled, step))
+        return self._with_arms(compiled, step)
+
+    def _with_arms(self, compiled: PlanStep, step: StepSpec) -> PlanStep:
+        """The step with its arms as steps that stand for it: same place, same dependencies, their own blocks."""
+        if step.experiment is None or step.node_class is None:
+            return compiled
+        configs = {arm.name: arm.step.config for arm in step.experiment.arms if arm.step is not None}
+        can_run_again = all(step.node_class.is_replayable_with(config) for config in configs.values())
+        whole = replace(compiled, is_replayable=compiled.is_replayable and can_run_again)
+        varied = {
+            name: replace(whole, config=config, fingerprint=fingerprint(whole.fingerprint, name, config))
+            for name, config in configs.items()
+        }
+        arms = tuple(Arm(arm.name, arm.weight, varied.get(arm.name)) for arm in step.experiment.arms)
+        return replace(whole, experiment=ExperimentRule(step.experiment.id, arms, step.experiment.unit))
 
 
-def _fingerprint(step: PlanStep) -> str:
+def _fingerprint(step: PlanStep, spec: StepSpec) -> str:
     """Of what decides the outcome: type, block, condition, items, body, and whose outputs are read."""
     return fingerprint(
         step.type,
@@ -108,4 +123,15 @@ def _fingerprint(step: PlanStep) -> str:
         sorted({d.step for d in step.depends_on if d.reads == "output"}),
         [cast("JsonValue", asdict(rule)) for rule in step.on_error],
         step.task,
+        *_varieties(spec),
     )
+
+
+def _varieties(spec: StepSpec) -> list[JsonValue]:
+    """What the arms of an experiment are, where there is one. Weights decide who gets which, not what they do."""
+    if spec.experiment is None:
+        return []
+    arms: dict[str, JsonValue] = {
+        arm.name: arm.step.config if arm.step is not None else None for arm in spec.experiment.arms
+    }
+    return [[spec.experiment.id, spec.experiment.unit, arms]]

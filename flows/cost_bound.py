@@ -105,11 +105,13 @@ class _Walk:
         child = plan.children.get(str(step.config.get("ref"))) if step.type == "flow" else None
         if child is not None:
             return self.plan(child, f"{path}.", items=items, attempts=attempts)
-        uses = uses_of_step(self._types.get(step.type), step.config)
-        if not uses:
+        arms = step.experiment.arms if step.experiment is not None else ()
+        configs = [step.config, *(arm.step.config for arm in arms if arm.step is not None)]
+        varieties = [uses for config in configs if (uses := uses_of_step(self._types.get(step.type), config))]
+        if not varieties:
             return []
-        expected = _total([self._catalog.expected_nano_usd(use) for use in uses])
-        worst = _total([self._catalog.worst_case_nano_usd(use) for use in uses])
+        expected = _most([_total([self._catalog.expected_nano_usd(use) for use in uses]) for uses in varieties])
+        worst = _most([_total([self._catalog.worst_case_nano_usd(use) for use in uses]) for uses in varieties])
         runs = items * attempts
         return [
             StepCost(
@@ -163,6 +165,12 @@ def _length(items: JsonValue, inputs_schema: JsonObject, otherwise: int) -> int:
 
 def _dollars(usd: float) -> str:
     return f"${usd:.9f}".rstrip("0").rstrip(".")
+
+
+def _most(costs: Sequence[int | None]) -> int | None:
+    """The dearest; None when one of them is unknown."""
+    known = [cost for cost in costs if cost is not None]
+    return max(known, default=0) if len(known) == len(costs) else None
 
 
 def _total(costs: Sequence[int | None]) -> int | None:

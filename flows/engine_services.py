@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from bridge.clock import Clock, SystemClock
 from bridge.identifiers import NewId, new_id
 from bridge.json_types import JsonValue
+from flows.experiments import Exposures, MemoryExposures
 from flows.plan import Plan, Position
 from flows.runs import EventBus, Run, RunStore, StepRun
 from flows.step_source import StepSource
@@ -115,6 +116,8 @@ class EngineServices:
     """Awaited before an outcome that names calls is stored: what they cost is safe when it returns."""
     source: StepSource | None = None
     """Who answers steps instead of the world; None: they are executed."""
+    exposures: Exposures = field(default_factory=MemoryExposures)
+    """Who met which arm of an A/B test first."""
     keeps_recordings: bool = True
     """Whether what steps did is stored for replays."""
     limits: EngineLimits = field(default_factory=EngineLimits)

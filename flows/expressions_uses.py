@@ -79,6 +79,13 @@ class _Collector:
             if isinstance(entry, MapNode) and (default := entry.get("default")) is not None:
                 self.fields(default, "on_error.default", step, is_per_item=False)
         self._config(step)
+        self._unit(step)
+
+    def _unit(self, step: StepSpec) -> None:
+        experiment = step.node.get("experiment")
+        unit = experiment.get("unit") if isinstance(experiment, MapNode) else None
+        if unit is not None:
+            self.fields(unit, "experiment.unit", step)
 
     def fields(self, node: YamlNode, where: str, step: StepSpec | None, *, is_per_item: bool = True) -> None:
         """All texts below `node`, as texts with embedded expressions."""

@@ -85,6 +85,29 @@ class CacheRule:
 
 
 @dataclass(frozen=True, slots=True)
+class Arm:
+    """An arm of an experiment. `step` is what is executed in its stead; None: the step's own block."""
+
+    name: str
+    weight: float
+    step: "PlanStep | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExperimentRule:
+    """An A/B test of a step: which units get which arm."""
+
+    id: str
+    arms: tuple[Arm, ...]
+    unit: JsonValue = None
+    """May hold expressions; None: every run is a unit of its own."""
+
+    def step_of(self, arm: str, step: "PlanStep") -> "PlanStep":
+        """What is executed for that arm of `step`."""
+        return next((one.step for one in self.arms if one.name == arm and one.step is not None), step)
+
+
+@dataclass(frozen=True, slots=True)
 class PlanStep:
     """One step, ready to be walked."""
 
@@ -106,6 +129,7 @@ class PlanStep:
     goto_only: bool = False
     """Named by a goto: skipped unless gone to."""
     task: str | None = None
+    experiment: ExperimentRule | None = None
     is_replayable: bool = True
     position: Position = field(default_factory=lambda: Position(0, 0))
     fingerprint: str = ""

@@ -16,8 +16,10 @@ from bridge.embedding import EmbeddingRequest
 from bridge.result import ChatResult, ChatStream
 from bridge.side_calls import EmbeddingResult
 from flows.engine_services import EngineServices
+from flows.experiments import Exposure, Exposures
 from flows.inline_lane import InlineLane
 from flows.plan import Plan
+from flows.recordings import Recording
 from flows.replay_source import RecordedRun, ReplaySource, Seen
 from flows.run_memory import MemoryEventBus, MemoryRunStore
 from flows.runs import FINAL_RUN, Run, RunStore, StepRun
@@ -69,7 +71,11 @@ async def replay(
     clock = FrozenClock(started_at) if models is None else ShiftedClock(started_at)
     source = ReplaySource(recorded, plan, clock, is_same_flow=is_same_flow, otherwise=models)
     store = MemoryRunStore(clock)
-    apart = _sealed(services, store, clock) if models is None else _open(services, store, clock, models)
+    arms = RecordedArms(recorded.recordings)
+    if models is None:
+        apart = _sealed(services, store, clock, arms)
+    else:
+        apart = _open(services, store, clock, arms, models=models)
     await store.create(_once_more(recorded.run))
     owner = await store.acquire(recorded.run.id, OWNER)
     run = await store.load(recorded.run.id)
@@ -101,7 +107,7 @@ def _once_more(run: Run) -> Run:
     )
 
 
-def _sealed(services: EngineServices, store: MemoryRunStore, clock: Clock) -> EngineServices:
+def _sealed(services: EngineServices, store: MemoryRunStore, clock: Clock, exposures: Exposures) -> EngineServices:
     """Services that reach nothing: what is not named here is at its default, which is nothing."""
     return EngineServices(
         models=SealedModels(),
@@ -112,15 +118,37 @@ def _sealed(services: EngineServices, store: MemoryRunStore, clock: Clock) -> En
         clock=clock,
         http=HttpRules(resolve=resolve_nothing),
         node_types=services.node_types,
+        exposures=exposures,
         keeps_recordings=False,
     )
 
 
-def _open(services: EngineServices, store: MemoryRunStore, clock: Clock, models: ModelCaller) -> EngineServices:
-    bus = MemoryEventBus()
+def _open(
+    services: EngineServices, store: MemoryRunStore, clock: Clock, exposures: Exposures, *, models: ModelCaller
+) -> EngineServices:
     return replace(
-        services, models=models, store=store, bus=bus, clock=clock, cache=None, observers=(), keeps_recordings=False
+        services,
+        models=models,
+        store=store,
+        bus=MemoryEventBus(),
+        clock=clock,
+        exposures=exposures,
+        cache=None,
+        observers=(),
+        keeps_recordings=False,
     )
+
+
+class RecordedArms:
+    """Exposures of a replay: every step takes the arm that it took; nothing is kept."""
+
+    def __init__(self, recordings: Mapping[str, Recording]) -> None:
+        self._recordings = recordings
+
+    async def expose(self, exposure: Exposure) -> str:
+        """The recorded arm, else the one that is drawn."""
+        recording = self._recordings.get(exposure.step_path)
+        return exposure.arm if recording is None or recording.arm is None else recording.arm
 
 
 async def resolve_nothing(host: str, port: int) -> Sequence[str]:

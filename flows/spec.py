@@ -31,6 +31,24 @@ class NameUse:
     at: YamlNode
 
 
+@dataclass(frozen=True, slots=True)
+class ArmSpec:
+    """An arm of an experiment. `step` is the step with the arm's block; None: the step's own."""
+
+    name: str
+    weight: float
+    step: "StepSpec | None"
+
+
+@dataclass(frozen=True, slots=True)
+class ExperimentSpec:
+    """An A/B test of a step. Without a `unit` every run is a unit of its own."""
+
+    id: str
+    unit: JsonValue
+    arms: tuple[ArmSpec, ...]
+
+
 @dataclass(slots=True)
 class StepSpec:
     """One step as written. `node` is its map, `key` what its problems are reported at."""
@@ -61,6 +79,7 @@ class StepSpec:
     chooses: tuple[NameUse, ...] = ()
     """For switch: the steps it may take."""
     task: str | None = None
+    experiment: ExperimentSpec | None = None
     body: "BlockSpec | None" = None
 
     @property

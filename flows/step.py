@@ -15,6 +15,7 @@ from bridge.errors import BridgeError
 from bridge.json_types import JsonValue
 from flows.budgets import cheaper
 from flows.control import StepExpressions
+from flows.experiments import Asker, arm_of
 from flows.inputs import to_schema
 from flows.outcome_cache import cache_key
 from flows.payloads import check_size
@@ -86,14 +87,16 @@ async def run_step(walk: Walk, step: PlanStep, frame: Frame) -> StepRun:
     roots = frame.roots()
     hidden: tuple[str, ...] = ()
     is_cached = False
+    whole, arm = step, None
     given: Given | None = None
     deadline = asyncio.timeout(step.deadline_s)
     try:
         async with deadline:
+            step, arm = await _armed(walk, step, frame, roots)
             given = _given(walk, step, roots)
             known = walk.services.source.answer(step, frame.path, given) if walk.services.source and given else None
             if isinstance(known, StepRun):
-                return known
+                return replace(known, fingerprint=whole.fingerprint)
             secrets = await secrets_of(walk, step)
             hidden = tuple(secrets.values())
             node = _node(walk, step, roots, secrets)
@@ -130,9 +133,9 @@ async def run_step(walk: Walk, step: PlanStep, frame: Frame) -> StepRun:
         model=tally.model,
         provider=tally.provider,
         call_ids=tuple(tally.call_ids),
-        fingerprint=step.fingerprint,
+        fingerprint=whole.fingerprint,
         is_cached=is_cached,
-        recording=None if ended.waits else _recording(walk, step, frame, given=given, tally=tally, ended=ended),
+        recording=_recording(walk, step, frame, given=given, arm=arm, tally=tally, ended=ended),
     )
 
 
@@ -241,6 +244,19 @@ async def _attempt(
         tally.exchanges += facts.exchanges
 
 
+async def _armed(
+    walk: Walk, step: PlanStep, frame: Frame, roots: Mapping[str, JsonValue]
+) -> tuple[PlanStep, str | None]:
+    """The step with the block of the arm that its unit gets, and the arm's name."""
+    rule, run = step.experiment, walk.run
+    if rule is None:
+        return step, None
+    unit = run.id if rule.unit is None else walk.services.expressions.render(rule.unit, roots, step.places)
+    asker = Asker(run.org_id, run.flow, run.id, frame.path, walk.services.clock.now())
+    arm = await arm_of(rule, unit, walk.services.exposures, asker)
+    return rule.step_of(arm, step), arm
+
+
 def _given(walk: Walk, step: PlanStep, roots: Mapping[str, JsonValue]) -> Given | None:
     """The input of a step that costs, has effects or waits; None for others, and where nobody wants to know it."""
     cls = walk.services.node_types.get(step.type)
@@ -260,11 +276,11 @@ def _recalculated(step: PlanStep, known: Recalculation | None, tally: Tally) -> 
 
 
 def _recording(
-    walk: Walk, step: PlanStep, frame: Frame, *, given: Given | None, tally: Tally, ended: Attempt
+    walk: Walk, step: PlanStep, frame: Frame, *, given: Given | None, arm: str | None, tally: Tally, ended: Attempt
 ) -> Recording | None:
-    if given is None or not walk.services.keeps_recordings:
+    if given is None or ended.waits is not None or not walk.services.keeps_recordings:
         return None
-    return recording_of(frame.path, step, given, tally.exchanges, is_whole=tally.is_whole, output=ended.output)
+    return recording_of(frame.path, step, given, tally.exchanges, is_whole=tally.is_whole, output=ended.output, arm=arm)
 
 
 def _context(

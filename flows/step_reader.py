@@ -10,6 +10,7 @@ from bridge.errors import ErrorClass
 from bridge.json_types import JsonObject, JsonValue
 from flows import unsupported
 from flows.diagnostics import Diagnostics
+from flows.experiment_reader import read_experiment
 from flows.expressions_compiled import CEL_WORDS, ROOTS
 from flows.node_schemas import config_schema
 from flows.plan import TRANSIENT, CacheRule, ErrorRule, ForeachRule, RetryRule
@@ -62,6 +63,7 @@ class StepReader:
             step.cache = CacheRule(ttl_s, key=cast("str | None", cache.get("key")), scope=cast("Any", scope))
         self._read_on_error(step)
         step.task = _text(node.get("task")) or None
+        read_experiment(step, self._problems, self._check_by_class)
         for name in sorted(unsupported.STEP_KEYS):
             unused = node.key(name)
             if unused is not None:

@@ -3,7 +3,7 @@
 NODE_TYPES: frozenset[str] = frozenset()
 TRIGGER_TYPES = frozenset({"event"})
 SECTIONS = frozenset({"evaluations"})
-STEP_KEYS = frozenset({"experiment"})
+STEP_KEYS: frozenset[str] = frozenset()
 ON_EXCEED = frozenset({"ask"})
 
 

@@ -12,7 +12,7 @@ from flows.expressions_uses import Use, uses_of
 from flows.flow_tests import read_tests
 from flows.graph import Graph, build_graph
 from flows.plan import Position
-from flows.spec import FlowSpec
+from flows.spec import FlowSpec, StepSpec
 from flows.spec_reader import read_spec
 from flows.validate_children import ChildReader
 from flows.validate_expressions import ExpressionChecker, compile_all
@@ -88,10 +88,17 @@ def _check(  # noqa: PLR0917  # the recursion of child flows
     return Checked(problems.sorted(), plan, tests)
 
 
+def varieties(step: StepSpec) -> list[StepSpec]:
+    """The step, and itself with the block of each arm of its experiment."""
+    arms = step.experiment.arms if step.experiment is not None else ()
+    return [step, *(arm.step for arm in arms if arm.step is not None)]
+
+
 def _check_steps(tree: ScopeTree, graph: Graph, catalog: ModelNames, problems: Diagnostics) -> None:
     for step in tree.spec.walk():
-        check_models(step, catalog, problems)
-        check_templates(step, problems)
+        for variety in varieties(step):
+            check_models(variety, catalog, problems)
+            check_templates(variety, problems)
         check_join(step, graph, problems)
         check_waiting(step, problems)
         check_defaults(step, tree.output_of(step), problems)

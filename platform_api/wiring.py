@@ -43,9 +43,10 @@ from platform_api.flow_api import endpoints as flow_endpoints
 from platform_api.flow_api.approvals import SqlAnswers
 from platform_api.flow_api.dispatcher import RunDispatcher
 from platform_api.flow_api.events import LiveEvents
+from platform_api.flow_api.exposures import SqlExposures
 from platform_api.flow_api.plans import FlowCompiler, FlowTexts
 from platform_api.flow_api.prefect_lane import LaneState, PrefectLane
-from platform_api.flow_api.recording_retention import RecordingRetention
+from platform_api.flow_api.recording_retention import purging
 from platform_api.flow_api.replays import Replays
 from platform_api.flow_api.run_ends import RunEnds
 from platform_api.flow_api.run_service import RunEntrance
@@ -200,8 +201,8 @@ def build_application(
             flow_models = FlowModels(runtime.flows, database)
             parts[:] = [PlaneParts(runtime.bridge, identity.authenticator, flow_models, runtime.limits)]
             runtime.flows.dispatcher.begin_sweeping()
-            keeping = RecordingRetention(database, runtime.clock, settings.sections.recordings.keep_days)
-            async with _connecting(runtime), keeping.purging(), looking(runtime.flows):
+            keep_days = settings.sections.recordings.keep_days
+            async with _connecting(runtime), purging(database, runtime.clock, keep_days), looking(runtime.flows):
                 yield
 
     app = create_app(
@@ -293,6 +294,7 @@ def _joined(
         outside=outside_of(settings, secrets_of(settings, database), SqlVectorIndex(database, clock), artifacts),
         cache=MemoryOutcomeCache(clock),
         answers=SqlAnswers(database),
+        exposures=SqlExposures(database, new_id),
         keeps_recordings=settings.sections.recordings.enabled,
         observers=telemetry.observers(),
         sync_usage=drain.sync,

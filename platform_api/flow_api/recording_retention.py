@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
 
 from sqlalchemy import delete, select
@@ -16,6 +16,11 @@ log = logging.getLogger(__name__)
 
 EVERY_S = 3600.0
 BATCH = 500
+
+
+def purging(database: Database, clock: Clock, keep_days: int) -> AbstractAsyncContextManager[None]:
+    """Deletes recordings older than `keep_days`, now and every hour, until the end of the block."""
+    return RecordingRetention(database, clock, keep_days).purging()
 
 
 class RecordingRetention:
