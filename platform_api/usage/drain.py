@@ -36,7 +36,8 @@ from platform_api.usage.open_calls import OpenCalls, ended_calls
 
 log = logging.getLogger(__name__)
 
-BATCH = 200
+BATCH = 400
+"""Frames of one transaction; a call has two at least. Its round trips cost the same however many there are."""
 GATHER_S = 0.1
 """How long calls are gathered before a batch is stored."""
 RETRY_S = 2.0
