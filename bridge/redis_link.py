@@ -11,12 +11,6 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar, cast
 
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
-from redis.maint_notifications import MaintNotificationsConfig
-
 logger = logging.getLogger(__name__)
 AnyT = TypeVar("AnyT")
 
@@ -27,7 +21,10 @@ MAX_CONNECTIONS = 64
 
 
 class RedisLink:
-    """Connections to one Redis, for one purpose. `redis` is the client, untyped."""
+    """Connections to one Redis, for one purpose. `redis` is the client, untyped.
+
+    The client's package, 20 MB, is loaded with the first link: a process without Redis does without it.
+    """
 
     def __init__(
         self,
@@ -38,6 +35,12 @@ class RedisLink:
         pause_s: float = PAUSE_S,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        from redis.asyncio import BlockingConnectionPool, Redis
+        from redis.asyncio.retry import Retry
+        from redis.backoff import NoBackoff
+        from redis.exceptions import RedisError
+        from redis.maint_notifications import MaintNotificationsConfig
+
         pool = cast("Any", BlockingConnectionPool).from_url(
             url,
             max_connections=MAX_CONNECTIONS,
@@ -50,6 +53,7 @@ class RedisLink:
             maint_notifications_config=MaintNotificationsConfig(enabled=False),
         )
         self.redis = cast("Any", Redis).from_pool(pool)
+        self._away: tuple[type[Exception], ...] = (RedisError, OSError, TimeoutError)
         self.purpose = purpose
         self._limit_s = answer_limit_s
         self._pause_s = pause_s
@@ -79,7 +83,7 @@ class RedisLink:
         try:
             async with asyncio.timeout(self._limit_s):
                 answer = await ask()
-        except (RedisError, OSError, TimeoutError) as error:
+        except self._away as error:
             if not self._is_away:
                 logger.warning("redis.away", extra={"purpose": self.purpose, "error": type(error).__name__})
             self._is_away = True

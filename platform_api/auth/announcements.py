@@ -12,8 +12,6 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any, Protocol, cast
 
 from asyncpg.exceptions import InterfaceError, PostgresError
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -31,7 +29,7 @@ AGAIN_S = 0.5
 PULSE_S = 1.0
 SILENCE_S = 3.0
 """Without a sign of life for so long, the connection counts as lost."""
-BROKEN = (RedisError, SQLAlchemyError, PostgresError, InterfaceError, OSError, TimeoutError)
+BROKEN = (SQLAlchemyError, PostgresError, InterfaceError, OSError, TimeoutError)
 
 Heard = Callable[[str], None]
 
@@ -63,6 +61,9 @@ class RedisChannel:
         return bool(await self.link.asked(lambda: self._publish(name), False))
 
     async def listen(self, is_on: Callable[[], None], heard: Heard) -> None:
+        from redis.asyncio import Redis
+        from redis.exceptions import RedisError
+
         client = cast("Any", Redis).from_url(
             self._url, decode_responses=True, protocol=3, socket_connect_timeout=PULSE_S
         )
@@ -72,6 +73,8 @@ class RedisChannel:
                     await pubsub.subscribe(CHANNEL)
                 is_on()
                 await self._hear(pubsub, heard)
+        except RedisError as error:
+            raise ConnectionError("Redis does not answer") from error
         finally:
             await client.aclose()
 

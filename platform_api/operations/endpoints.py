@@ -5,10 +5,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Literal, cast
 
-import redis.asyncio as redis
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
-from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
 from platform_api.auth.caller import PUBLIC
@@ -56,9 +54,14 @@ class Readiness:
             raise NotReadyError("not at head: run `modelbridge db upgrade`")
 
     async def _ping_redis(self) -> None:
+        import redis.asyncio as redis
+        from redis.exceptions import RedisError
+
         client = redis.from_url(self.redis_url or "")
         try:
             await client.ping()
+        except RedisError as error:
+            raise ConnectionError from error
         finally:
             await client.aclose()
 
@@ -104,6 +107,6 @@ async def _outcome(check: Callable[[], Awaitable[None]]) -> str:
         return str(error)
     except TimeoutError:
         return f"no answer within {CHECK_LIMIT_S:g} s"
-    except (SQLAlchemyError, RedisError, OSError, ValueError) as error:
+    except (SQLAlchemyError, OSError, ValueError) as error:
         return f"does not answer ({type(error).__name__})"
     return "ok"
