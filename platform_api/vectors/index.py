@@ -1,8 +1,11 @@
-"""`nodes.vector_index.VectorIndex` over the platform's database. Every session belongs to the asking organisation."""
+"""`nodes.vector_index.VectorIndex` over the platform's database. Every session belongs to the asking organisation.
+
+numpy is loaded with the first use of an index: a process without one does without.
+"""
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Float, LargeBinary, Select, cast, delete, func, insert, select, text, type_coerce
@@ -16,9 +19,11 @@ from nodes.vector_index import Document, Filter, Hit, IndexShape
 from platform_api.database.session import Database
 from platform_api.database.tables.vectors import VectorChunkRow, VectorDocumentRow, VectorIndexRow
 from platform_api.database.upserts import insert_missing, storable
-from platform_api.vectors import nearest as exact
 from platform_api.vectors.facts import holds
 from platform_api.vectors.words import best_chunks, words_of
+
+if TYPE_CHECKING:
+    from platform_api.vectors.nearest import Ranked
 
 ROWS_AT_A_TIME = 5_000
 NAMES_AT_A_TIME = 500
@@ -68,6 +73,8 @@ class SqlVectorIndex:
         return found
 
     async def vectors(self, org_id: str, index: str, chunks: Collection[str]) -> Mapping[str, Sequence[float]]:
+        from platform_api.vectors.nearest import as_floats
+
         found: dict[str, Sequence[float]] = {}
         async with self._database.for_org(UUID(org_id)).read() as db:
             place = await _place(db, org_id, index)
@@ -75,7 +82,7 @@ class SqlVectorIndex:
                 query = select(VectorChunkRow.digest, VectorChunkRow.vector).where(
                     VectorChunkRow.index_id == (place.id if place else None), VectorChunkRow.digest.in_(digests)
                 )
-                found |= {row[0]: exact.as_floats(row[1]) for row in await db.execute(query)}
+                found |= {row[0]: as_floats(row[1]) for row in await db.execute(query)}
         return found
 
     async def put(self, org_id: str, index: str, shape: IndexShape, documents: Sequence[Document]) -> None:
@@ -107,13 +114,17 @@ class SqlVectorIndex:
             if await self._ranks_in_database(db):
                 ranked = await self._ranked_by_pgvector(db, place, vector, limit=limit, where=where)
             else:
+                from platform_api.vectors.nearest import nearest
+
                 batches = self._batches(db, place, where)
-                ranked = await exact.nearest(batches, vector, limit=limit, is_sent=not self._database.is_sqlite)
+                ranked = await nearest(batches, vector, limit=limit, is_sent=not self._database.is_sqlite)
             return await _hits(db, org_id, ranked)
 
     async def matching(
         self, org_id: str, index: str, words: str, vector: Sequence[float], *, limit: int, where: Filter
     ) -> Sequence[Hit]:
+        from platform_api.vectors.nearest import as_floats, similarities, unit
+
         wanted = words_of(words)
         async with self._database.for_org(UUID(org_id)).read() as db:
             place = await _place(db, org_id, index)
@@ -123,9 +134,9 @@ class SqlVectorIndex:
             query = self._filtered(found, where).order_by(text("weight desc"), VectorChunkRow.id).limit(limit)
             ids = [row[0] for row in await db.execute(query)]
             query_vectors = select(VectorChunkRow.id, VectorChunkRow.vector).where(VectorChunkRow.id.in_(ids))
-            stored = {row[0]: exact.as_floats(row[1]) for row in await db.execute(query_vectors)}
+            stored = {row[0]: as_floats(row[1]) for row in await db.execute(query_vectors)}
             similar = {
-                chunk_id: float(exact.similarities(exact.unit(floats)[None, :], exact.unit(vector))[0])
+                chunk_id: float(similarities(unit(floats)[None, :], unit(vector))[0])
                 for chunk_id, floats in stored.items()
             }
             return await _hits(db, org_id, [(chunk_id, similar[chunk_id]) for chunk_id in ids])
@@ -167,7 +178,7 @@ class SqlVectorIndex:
 
     async def _ranked_by_pgvector(
         self, db: AsyncSession, place: _Place, vector: Sequence[float], *, limit: int, where: Filter
-    ) -> exact.Ranked:
+    ) -> "Ranked":
         asked: ColumnElement[Any] = cast(cast(list(vector), ARRAY(REAL)), _PgVector)
         distance: ColumnElement[Any] = cast(VectorChunkRow.vector, _PgVector).op("<=>", return_type=Float())(asked)
         query = select(VectorChunkRow.id, distance.label("distance")).where(VectorChunkRow.index_id == place.id)
@@ -213,7 +224,7 @@ async def _remove(db: AsyncSession, org_id: str, index_id: UUID, documents: Coll
     return n_removed
 
 
-async def _hits(db: AsyncSession, org_id: str, ranked: exact.Ranked) -> list[Hit]:
+async def _hits(db: AsyncSession, org_id: str, ranked: "Ranked") -> list[Hit]:
     """The ranked chunks with what they say, in the same order."""
     query = (
         select(VectorChunkRow, VectorDocumentRow.name, VectorDocumentRow.facts)
@@ -235,6 +246,8 @@ async def _hits(db: AsyncSession, org_id: str, ranked: exact.Ranked) -> list[Hit
 
 
 def _chunk_row(document_row: Mapping[str, Any], number: int, document: Document) -> dict[str, Any]:
+    from platform_api.vectors.nearest import as_bytes
+
     chunk = document.chunks[number]
     return {
         "org_id": document_row["org_id"],
@@ -243,7 +256,7 @@ def _chunk_row(document_row: Mapping[str, Any], number: int, document: Document)
         "number": number,
         "digest": chunk.digest,
         "text": storable(chunk.text),
-        "vector": exact.as_bytes(chunk.vector),
+        "vector": as_bytes(chunk.vector),
     }
 
 
