@@ -171,12 +171,18 @@ class _Collector:
             elif path[0] in code:
                 self._refuse_in_code(scalar)
             elif path[0] in late:
-                if cls is not None and _is_expression_field(config_schema(cls), path):
-                    use = self.bare(scalar, where, step, _own_names(step))
-                    if use is not None:
-                        use.path = path
+                self._late(scalar, where, step, path)
             else:
                 self.scalar(scalar, where, step, path=path)
+
+    def _late(self, scalar: ScalarNode, where: str, step: StepSpec, path: tuple[str, ...]) -> None:
+        """An expression that the node evaluates itself, for each of its items."""
+        assert step.node_class is not None
+        if not _is_expression_field(config_schema(step.node_class), path):
+            return
+        use = self.bare(scalar, where, step, _own_names(step))
+        if use is not None:
+            use.path = path
 
     def _loop(self, step: StepSpec, config: MapNode) -> None:
         for name in ("state", "max"):

@@ -62,7 +62,7 @@ class Node(BaseModel, Generic[OutputT]):
     is_replayable: ClassVar[bool] = True
     """False when running it costs money or has an effect: its outcome is committed before any dependent starts."""
     asks_models_only: ClassVar[bool] = False
-    """True when all it has of the world are chat answers: over recorded ones it can be run again, to the same output."""
+    """True when all it has of the world are chat answers: over recorded ones it runs again, to the same output."""
     is_control: ClassVar[bool] = False
     """True for switch, foreach, loop, flow: the walker executes them, `run` is never called."""
     can_wait: ClassVar[bool] = False

@@ -24,7 +24,7 @@ def upgrade() -> None:
         sa.Column("test", sa.String(length=63), nullable=False),
         sa.Column("unit_hash", sa.String(length=64), nullable=False),
         sa.Column("arm", sa.String(length=63), nullable=False),
-        sa.Column("share", sa.Double(), nullable=False),
+        sa.Column("share", sa.Double[float](), nullable=False),
         sa.Column("flow", sa.String(length=63), nullable=False),
         sa.Column("run_id", Id(), nullable=False),
         sa.Column("step_path", sa.String(length=512), nullable=False),

@@ -4,6 +4,7 @@ import json
 import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 from sqlalchemy import text
@@ -51,7 +52,7 @@ async def everything_stored(database: Database) -> str:
     """All rows of all tables as text."""
     async with database.engine.connect() as connection:
         rows = [
-            [bytes(v) if isinstance(v, memoryview) else v for v in row]
+            [bytes(cast("memoryview[int]", v)) if isinstance(v, memoryview) else v for v in row]
             for table in metadata().sorted_tables
             for row in await connection.execute(text(f'select * from "{table.name}"'))
         ]

@@ -81,9 +81,9 @@ def test_repeats_within_minutes_ask_for_no_longer_life_than_they_need() -> None:
 def test_the_keys_that_are_remembered_are_bounded() -> None:
     statistics = CacheStatistics()
     for n in range(50_001):
-        statistics.looked_up("o", "fast", RequestKey(str(n), {}, "", ""), 0.0, ttl_s=3600)
+        statistics.looked_up("o", "fast", RequestKey(str(n), (), "", ""), 0.0, ttl_s=3600)
     for n in (0, 50_000):
-        statistics.looked_up("o", "fast", RequestKey(str(n), {}, "", ""), 1.0, ttl_s=3600)
+        statistics.looked_up("o", "fast", RequestKey(str(n), (), "", ""), 1.0, ttl_s=3600)
 
     assert statistics.report("o", "fast").repeats == 1
 
