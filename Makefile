@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SETUP := $(PYTHON) deploy/setup.py
+# `make check test` runs every test once: what `check` has run, `test` leaves out.
+CHECKED := $(if $(filter check,$(MAKECMDGOALS)),--ignore=tests/architecture --ignore=tests/unit)
 
 .PHONY: setup setup-run up test chaos check fast bench lock clean
 
@@ -25,7 +27,7 @@ fast: setup ## the tests that need no server, under 30 s
 	@$(BIN)/pytest -q -m "not peer" tests/architecture tests/unit tests/contract
 
 test: setup ## the whole suite, on real PostgreSQL, Redis, Prefect, Chromium and the local model
-	@$(BIN)/pytest tests
+	@$(BIN)/pytest tests $(CHECKED)
 
 chaos: setup ## workers stopped for a minute and killed, with the real lease; about 4 minutes
 	@$(BIN)/pytest tests -m chaos
