@@ -1,5 +1,6 @@
 """Fixtures every test may ask for: real servers, shared by the session, and a fresh database each."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,11 +55,19 @@ def empty_postgres_url(postgres: PostgresPeer) -> str:
     return postgres.create().replace("//app@", "//owner@")
 
 
-@pytest.fixture
-def sqlite_url(tmp_path: Path) -> str:
-    """A fresh, migrated SQLite database in a file."""
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file with all migrations applied, to copy."""
     from platform_api.migrations.runner import upgrade
 
-    url = f"sqlite+aiosqlite:///{tmp_path / 'modelbridge.db'}"
-    upgrade(url)
-    return url
+    path = tmp_path_factory.mktemp("migrated") / "modelbridge.db"
+    upgrade(f"sqlite+aiosqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def sqlite_url(migrated_sqlite: Path, tmp_path: Path) -> str:
+    """A fresh, migrated SQLite database in a file."""
+    path = tmp_path / "modelbridge.db"
+    shutil.copyfile(migrated_sqlite, path)
+    return f"sqlite+aiosqlite:///{path}"
