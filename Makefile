@@ -5,7 +5,7 @@ SETUP := $(PYTHON) deploy/setup.py
 # `make check test` runs every test once: what `check` has run, `test` leaves out.
 CHECKED := $(if $(filter check,$(MAKECMDGOALS)),--ignore=tests/architecture --ignore=tests/unit)
 
-.PHONY: setup setup-run up test chaos check fast bench lock clean
+.PHONY: setup setup-run up test chaos fuzz check fast bench lock clean
 
 setup: ## the whole environment, tests included
 	@$(SETUP) test
@@ -21,7 +21,7 @@ check: setup ## format, lint, types, imports, architecture and unit tests
 	@$(BIN)/ruff check .
 	@$(BIN)/lint-imports --no-cache | tail -n 3
 	@$(BIN)/pyright
-	@$(BIN)/pytest -q tests/architecture tests/unit --durations=5
+	@$(BIN)/pytest -q -n 2 tests/architecture tests/unit --durations=5
 
 fast: setup ## the tests that need no server, under 30 s
 	@$(BIN)/pytest -q -m "not peer" tests/architecture tests/unit tests/contract
@@ -31,6 +31,9 @@ test: setup ## the whole suite, on real PostgreSQL, Redis, Prefect, Chromium and
 
 chaos: setup ## workers stopped for a minute and killed, with the real lease; about 4 minutes
 	@$(BIN)/pytest tests -m chaos
+
+fuzz: setup ## every route with requests that its description allows and forbids; about two minutes
+	@$(BIN)/pytest tests -m fuzz
 
 bench: setup ## figures beside their goals
 	@$(BIN)/python -m benchmarks

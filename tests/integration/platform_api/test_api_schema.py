@@ -26,11 +26,18 @@ expected-statuses = ["2xx", "3xx", "4xx", "502", "504"]  # 502: no model's answe
 """
 
 
+QUICK = pytest.param("fuzzing", 1, id="quick")
+THOROUGH = pytest.param("coverage,fuzzing,stateful", 5, id="thorough", marks=pytest.mark.fuzz)
+
+
 @pytest.mark.peer
 @pytest.mark.timeout(200)
-async def test_the_api_keeps_to_its_schema_whatever_it_is_sent(postgres_url: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("phases", "n_examples"), [QUICK, THOROUGH])
+async def test_the_api_keeps_to_its_schema_whatever_it_is_sent(
+    phases: str, n_examples: int, postgres_url: str, tmp_path: Path
+) -> None:
     """On the database that takes less for granted. Models have their own test. A stream of a run has no end."""
-    asked = ["--phases", "coverage,fuzzing,stateful", "--checks", CHECKS]
+    asked = ["--phases", phases, "--checks", CHECKS, "--max-examples", str(n_examples)]
     asked += ["--exclude-path-regex", f"/events$|{OF_MODELS}"]
 
     await fuzz(postgres_url, tmp_path, asked)
@@ -38,9 +45,12 @@ async def test_the_api_keeps_to_its_schema_whatever_it_is_sent(postgres_url: str
 
 @pytest.mark.peer
 @pytest.mark.timeout(200)
-async def test_what_asks_models_also_refuses_all_that_its_schema_forbids(sqlite_url: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("phases", "n_examples"), [QUICK, THOROUGH])
+async def test_what_asks_models_also_refuses_all_that_its_schema_forbids(
+    phases: str, n_examples: int, sqlite_url: str, tmp_path: Path
+) -> None:
     """Not the other way round: some fields need each other, which the schemas of the dialects do not say."""
-    asked = ["--phases", "coverage,fuzzing", "--checks", f"{CHECKS},negative_data_rejection"]
+    asked = ["--phases", phases, "--checks", f"{CHECKS},negative_data_rejection", "--max-examples", str(n_examples)]
     asked += ["--include-path-regex", OF_MODELS]
 
     await fuzz(sqlite_url, tmp_path, asked)
@@ -52,7 +62,7 @@ async def fuzz(database_url: str, folder: Path, asked: list[str]) -> None:
     config.write_text(CONFIG, encoding="utf-8")
     async with running_gateway(database_url, folder / "home", has_local_model=False) as gateway:
         command = [str(SCHEMATHESIS), "--config-file", str(config), "run", f"{gateway.address}/openapi.json"]
-        command += ["--header", f"Authorization: Bearer {gateway.key}", *asked, "--max-examples", "2", "--seed", "7"]
+        command += ["--header", f"Authorization: Bearer {gateway.key}", *asked, "--seed", "7"]
         command += ["--continue-on-failure", "--request-timeout", "10", "--no-color"]
         process = await asyncio.create_subprocess_exec(
             *command, cwd=folder, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
