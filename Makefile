@@ -27,7 +27,7 @@ fast: setup ## the tests that need no server, under 30 s
 	@$(BIN)/pytest -q -m "not peer" tests/architecture tests/unit tests/contract
 
 test: setup ## the whole suite, on real PostgreSQL, Redis, Prefect, Chromium and the local model
-	@$(BIN)/pytest tests $(CHECKED)
+	@$(BIN)/pytest -n 2 --dist loadfile tests $(CHECKED)
 
 chaos: setup ## workers stopped for a minute and killed, with the real lease; about 4 minutes
 	@$(BIN)/pytest tests -m chaos
