@@ -1,9 +1,8 @@
 """Starts flows when runs of other flows have ended, whichever process or lane they ended in."""
 
-import asyncio
 import logging
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -23,6 +22,7 @@ from platform_api.database.upserts import insert_missing
 from platform_api.errors import ApiError
 from platform_api.flow_api.plans import FlowCompiler
 from platform_api.flow_api.triggers import Hooks, source_key
+from platform_api.repeating import repeating
 
 log = logging.getLogger(__name__)
 
@@ -46,16 +46,9 @@ class RunEnds:
         self._expressions = expressions
         self._clock = clock
 
-    @asynccontextmanager
-    async def watching(self) -> AsyncGenerator[None]:
+    def watching(self) -> AbstractAsyncContextManager[None]:
         """Look every LOOK_EVERY_S seconds until the block ends."""
-        task = asyncio.create_task(self._look_for_ever(), name="watch ends of runs")
-        try:
-            yield
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+        return repeating(self.look, every_s=LOOK_EVERY_S, name="run_ends_look")
 
     async def look(self) -> int:
         """Start what is due now; how many ends were dealt with."""
@@ -68,14 +61,6 @@ class RunEnds:
                 await self._follow(row, run)
                 n_ends += 1
         return n_ends
-
-    async def _look_for_ever(self) -> None:
-        while True:
-            try:
-                await self.look()
-            except Exception:  # a database that is away must not end the looking
-                log.warning("run_ends_look_failed", exc_info=True)
-            await asyncio.sleep(LOOK_EVERY_S)
 
     async def _new_ends(self, row: TriggerRow) -> Sequence[RunRow]:
         since: datetime = max(row.created_at, self._clock.now() - LOOKS_BACK)

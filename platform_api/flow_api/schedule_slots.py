@@ -8,8 +8,8 @@ has rules of its own there: a slot of its that is none of ours is left out, and 
 import asyncio
 import hashlib
 import logging
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -24,6 +24,7 @@ from platform_api.errors import ApiError
 from platform_api.flow_api.run_repository import RunRepository
 from platform_api.flow_api.run_service import Entered, RunEntrance, RunOrder
 from platform_api.flow_api.schedule_times import next_times
+from platform_api.repeating import repeating
 
 log = logging.getLogger(__name__)
 
@@ -182,24 +183,9 @@ class ScheduleSlots:
         async with self._database.system()() as db:
             await db.execute(statement)
 
-    @asynccontextmanager
-    async def making_up(self) -> AsyncGenerator[None]:
+    def making_up(self) -> AbstractAsyncContextManager[None]:
         """Look for missed slots every LOOK_EVERY_S seconds until the block ends."""
-        task = asyncio.create_task(self._look_for_ever(), name="make up for missed slots")
-        try:
-            yield
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
-
-    async def _look_for_ever(self) -> None:
-        while True:
-            try:
-                await self.make_up()
-            except Exception:  # a database that is away must not end the looking
-                log.warning("missed_slots_look_failed", exc_info=True)
-            await asyncio.sleep(LOOK_EVERY_S)
+        return repeating(self.make_up, every_s=LOOK_EVERY_S, name="missed_slots_look")
 
     async def make_up(self) -> int:
         """Runs for what nothing fired in time, as each schedule's misfire policy says; how many were started."""
